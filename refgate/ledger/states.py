@@ -1,0 +1,64 @@
+"""A call's life: the states, and the only moves between them.
+
+Theory of operation
+===================
+A call is one submit of one caller: its row is made before anybody outside hears of it and is never
+deleted. Every move is a compare-and-set in the store ("from one of these states to that one"), so
+that of any number of tasks, replicas and restarts exactly one makes it.
+
+Rule 1: nothing here does the moving; the store does, and asks `may` first.
+Rule 2: money moves only out of `FINALIZING`, and only by the intent written in the same transaction
+        as the move into it.
+Rule 3: `UNKNOWN` is not a verdict. A call leaves it when the provider's truth is known, or by the
+        declared deadline policy.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["LEASED", "MOVES", "OPEN", "TERMINAL", "Outcome", "State", "may"]
+
+
+class State(StrEnum):
+    NEW = "new"  # row and key exist; billing may or may not have heard of it
+    RESERVED = "reserved"  # the hold is known; the provider has heard nothing
+    SUBMITTING = "submitting"  # bytes may be on their way to the provider
+    UNKNOWN = "unknown"  # the provider may have accepted; nobody knows yet
+    RUNNING = "running"  # the provider gave a task id
+    FINALIZING = "finalizing"  # the verdict and its intent are durable; billing has not acknowledged
+    FINALIZED = "finalized"  # billing acknowledged
+    REJECTED = "rejected"  # ended before a hold was taken: refused, or billing unreachable
+
+
+class Outcome(StrEnum):
+    SUCCESS = "success"  # the provider did the work
+    FAILED = "failed"  # the provider says the task failed
+    REFUSED = "refused"  # the provider refused the submit, by status or in business terms
+    UNREACHED = "unreached"  # the provider was never touched
+    EXPIRED = "expired"  # released at the deadline without a verdict, by declared policy
+    DUPLICATE = "duplicate"  # the provider answered with a task that another call already owns
+
+
+S = State
+MOVES: dict[State, frozenset[State]] = {
+    S.NEW: frozenset({S.RESERVED, S.REJECTED}),
+    S.RESERVED: frozenset({S.SUBMITTING, S.FINALIZING}),
+    S.SUBMITTING: frozenset({S.RUNNING, S.UNKNOWN, S.FINALIZING}),
+    S.UNKNOWN: frozenset({S.RUNNING, S.FINALIZING}),
+    S.RUNNING: frozenset({S.FINALIZING}),
+    S.FINALIZING: frozenset({S.FINALIZED}),
+    S.FINALIZED: frozenset(),
+    S.REJECTED: frozenset(),
+}
+
+TERMINAL = frozenset(state for state, nexts in MOVES.items() if not nexts)
+OPEN = frozenset(MOVES) - TERMINAL
+
+LEASED = frozenset({S.NEW, S.RESERVED, S.SUBMITTING})
+"""States in which a live request handler is at work; a lease says how long the sweeper keeps off."""
+
+
+def may(here: State, there: State) -> bool:
+    """Whether the table allows the move."""
+    return there in MOVES[here]

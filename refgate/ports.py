@@ -1,0 +1,314 @@
+"""Every door to the outside: clock, ids, chance, transport, database, sink, store, billing.
+
+Production and simulation differ in the `Ports` they hand in and in nothing else. Rows are frozen
+values; each method of `Store` is one whole transaction and never spans an await.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from refgate.ledger.states import Outcome, State
+
+if TYPE_CHECKING:
+    import httpx
+
+    from refgate.events import Event
+
+__all__ = [
+    "Answer",
+    "Attempt",
+    "Billing",
+    "BillingUnreachable",
+    "Call",
+    "Fresh",
+    "Hold",
+    "InFlight",
+    "Intent",
+    "KeyReused",
+    "NewCall",
+    "Opened",
+    "Ports",
+    "Refused",
+    "Replay",
+    "Store",
+    "StoreUnavailable",
+    "Verdict",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the gateway is given at start. Wall time is integer microseconds since the Unix epoch."""
+
+    clock: Callable[[], int]
+    ids: Callable[[str], str]  # prefix -> a new id that no other replica will make
+    chance: random.Random  # jitter only; nothing that must be secret or unique
+    transport: httpx.AsyncBaseTransport
+    database: Callable[[], sqlite3.Connection]
+    sink: Callable[[Event], None]
+
+
+class StoreUnavailable(Exception):
+    """The store could not carry the transaction out; nothing of it was kept."""
+
+
+class BillingUnreachable(Exception):
+    """Billing gave no verdict: it may or may not have applied what was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as first sent to a caller, kept for replay. Headers: lower-case names, order kept."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewCall:
+    """A submit about to begin. `fingerprint` is a digest of method, path, query and body."""
+
+    call_id: str
+    account: str
+    provider: str
+    fingerprint: str
+    hold_nanos: int
+    route: int  # index of the submit route in the provider's configuration
+    submit_path: str
+    captures: Mapping[str, str]
+    body: bytes  # kept until the submit has a verdict, so that an unknown one can be sent again
+    idempotency_key: str | None
+    now_us: int
+    lease_until_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One row of the calls table."""
+
+    call_id: str
+    account: str
+    provider: str
+    state: State
+    fingerprint: str
+    hold_nanos: int
+    route: int
+    submit_path: str
+    captures: Mapping[str, str]
+    idempotency_key: str | None
+    created_us: int
+    updated_us: int
+    due_us: int  # when the sweeper should next look: lease end, next poll, next resolve
+    outcome: Outcome | None = None
+    reason: str | None = None
+    task_id: str | None = None
+    hold_id: str | None = None
+    amount_nanos: int | None = None
+    flags: tuple[str, ...] = ()
+    late_of: str | None = None  # the call whose deadline passed before this success was seen
+    tries: int = 0  # sweeper attempts in the present state, for its backoff
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    call_id: str
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    call_id: str
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReused:
+    call_id: str
+
+
+Opened = Fresh | Replay | InFlight | KeyReused
+"""What opening a call met: a new row, or what the idempotency key already stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request to a provider, written before it is sent. `op`: submit poll result find passthrough."""
+
+    attempt_id: str
+    call_id: str | None
+    provider: str
+    op: str
+    method: str
+    path: str
+    started_us: int
+    status: int | None = None
+    failure: str | None = None
+    ended_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a call ends: what is charged and why. Written once, with its intent, by the claim."""
+
+    amount_nanos: int
+    outcome: Outcome
+    reason: str
+    flags: tuple[str, ...] = ()
+    final: Answer | None = None  # the terminal poll's answer, replayed to later polls
+    submit: Answer | None = None  # the submit's answer where the submit itself was the end
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A finalize that billing has not acknowledged yet. `key` is billing's idempotency key."""
+
+    intent_id: str
+    call_id: str
+    account: str
+    provider: str
+    hold_id: str | None  # None: admitted without a hold (fail_open); reserve first
+    hold_nanos: int
+    amount_nanos: int
+    reason: str
+    key: str
+    tries: int
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money set aside. `state`: open | finalized."""
+
+    hold_id: str
+    key: str
+    account: str
+    call_id: str
+    amount_nanos: int
+    state: str
+    captured_nanos: int
+    opened_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Billing said no. `code`: insufficient_funds | over_budget | account_unknown | conflict."""
+
+    code: str
+
+
+class Billing(Protocol):
+    """Where holds and charges live: the embedded ledger or a remote service.
+
+    Every method raises BillingUnreachable when there is no verdict. A key is applied once: the same
+    call again gives the same result.
+    """
+
+    async def reserve(
+        self, *, key: str, account: str, amount_nanos: int, call_id: str, provider: str
+    ) -> Hold | Refused: ...
+
+    async def finalize(self, *, key: str, hold_id: str, amount_nanos: int, reason: str) -> None | Refused:
+        """Capture `amount_nanos` (0 releases everything) and close the hold."""
+
+    async def open_holds(self, *, opened_before_us: int, after: str | None, limit: int) -> Sequence[Hold]:
+        """Open holds by hold id, oldest rows first, for the sweep of orphans."""
+
+
+class Store(Protocol):
+    """The gateway's memory. Each method is one transaction; moves are compare-and-set on `states`.
+
+    Any method may raise StoreUnavailable, and then has changed nothing. A method that moves a call
+    answers False (or None) when the call was not in a state that allows the move.
+    """
+
+    # Calls: the submit
+    async def open_call(self, new: NewCall) -> Opened: ...
+    async def reject(self, call_id: str, *, reason: str, now_us: int) -> bool:
+        """new → rejected, and the key is free again."""
+
+    async def reserved(
+        self, call_id: str, *, hold_id: str | None, flags: Sequence[str], now_us: int, due_us: int
+    ) -> bool: ...
+    async def begin_submit(self, call_id: str, attempt: Attempt, *, due_us: int) -> bool:
+        """reserved → submitting, with the attempt's row."""
+
+    async def started(
+        self,
+        call_id: str,
+        *,
+        task_id: str,
+        answer: Answer | None,
+        attempt: Attempt | None,
+        now_us: int,
+        due_us: int,
+    ) -> State | None:
+        """submitting | unknown → running. If another call owns this task id: None, and no move."""
+
+    async def unknown(
+        self, call_id: str, *, reason: str, attempt: Attempt | None, now_us: int, due_us: int
+    ) -> bool:
+        """submitting → unknown."""
+
+    # Calls: the end
+    async def claim(
+        self,
+        call_id: str,
+        verdict: Verdict,
+        *,
+        intent_id: str,
+        attempt: Attempt | None = None,
+        now_us: int,
+    ) -> bool:
+        """reserved | submitting | unknown | running → finalizing, with the intent. One caller wins."""
+
+    async def claim_late(
+        self, call_id: str, verdict: Verdict, *, late_id: str, intent_id: str, now_us: int
+    ) -> bool:
+        """A success seen after the deadline released the call: one late row, finalizing, hold-less."""
+
+    # Reading
+    async def call(self, call_id: str) -> Call | None: ...
+    async def by_task(self, provider: str, task_id: str) -> Call | None: ...
+    async def answer(self, call_id: str, which: str) -> Answer | None:
+        """`which`: submit | final."""
+
+    # Intents
+    async def due_intents(self, *, now_us: int, lease_until_us: int, limit: int) -> Sequence[Intent]:
+        """Undelivered intents that are due and not leased; leases them."""
+
+    async def delivered(self, intent: Intent, *, flags: Sequence[str] = (), now_us: int) -> bool:
+        """The intent is done and its call finalizing → finalized, together."""
+
+    async def postpone(self, intent: Intent, *, next_us: int, error: str, stuck: bool = False) -> None: ...
+
+    # Sweeping
+    async def due_calls(self, *, now_us: int, lease_until_us: int, limit: int) -> Sequence[Call]:
+        """Open, not finalizing calls whose `due_us` has come; moves their due time to the lease."""
+
+    async def look_again(self, call_id: str, *, due_us: int, now_us: int) -> None: ...
+
+    # Attempts that belong to no move (polls, results, passthrough)
+    async def attempt_opened(self, attempt: Attempt) -> None: ...
+    async def attempt_closed(
+        self, attempt_id: str, *, status: int | None, failure: str | None, now_us: int
+    ) -> None: ...
+
+    async def page(self, table: str, *, after: str | None, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Rows for the read API; `table`: accounts calls attempts holds entries intents."""
+
+    async def forget(self, *, before_us: int, limit: int) -> int:
+        """Drops idempotency keys and stored bodies of calls that ended before then."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,224 @@
+"""What was seen in one run: the fakes' facts and the world's own, in the order they happened.
+
+The world adds what clients sent and received, what the timeline did (crashes, links, store faults)
+and what the gateway's read API said. Nothing here looks inside the gateway, and nothing here judges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from fakes.journal import Fact, Headers, Journal, line
+
+__all__ = [
+    "AppFailed",
+    "Calm",
+    "Crashed",
+    "Ended",
+    "Escaped",
+    "GatewayLogged",
+    "Got",
+    "History",
+    "Left",
+    "LinkChanged",
+    "Observed",
+    "Resources",
+    "Restarted",
+    "Sent",
+    "Stopped",
+    "StoreFaulted",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent(Fact):
+    """A client sent a request. `call` numbers logical calls of the whole run; a retry or a repeat
+    under the same key is a new `attempt` of the same call; a poll belongs to the call it asks about."""
+
+    kind: ClassVar[str] = "sent"
+    call: int
+    attempt: int
+    op: str  # submit | poll | result | other | probe
+    to: str  # gateway-0 …
+    method: str
+    path: str
+    headers: Headers
+    body: bytes
+    account: str
+    provider: str | None = None
+    key: str | None = None
+    nonce: str | None = None
+    task_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Got(Fact):
+    """How that request ended for the client. `outcome`: ok (2xx) | fail (refused, known to have no
+    further effect) | info (not known: it may have been served and billed)."""
+
+    kind: ClassVar[str] = "got"
+    call: int
+    attempt: int
+    op: str
+    outcome: str
+    status: int | None  # None: no answer, see `error`
+    headers: Headers = ()
+    body: bytes = b""
+    error: str | None = None  # class name of the wire error
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left(Fact):
+    """A client went away before its answer was complete."""
+
+    kind: ClassVar[str] = "left"
+    call: int
+    attempt: int
+    op: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crashed(Fact):
+    """Power cut of a replica. `where`: `time`, `await 17`, `commit 4 before` …"""
+
+    kind: ClassVar[str] = "crashed"
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped(Fact):
+    """A replica was asked to stop gracefully; `clean` says whether it ended within its time."""
+
+    kind: ClassVar[str] = "stopped"
+    clean: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restarted(Fact):
+    kind: ClassVar[str] = "restarted"
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkChanged(Fact):
+    """A fault met an exchange on a link, or a link's law changed."""
+
+    kind: ClassVar[str] = "link-changed"
+    src: str
+    dst: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFaulted(Fact):
+    """A statement of a replica's store failed as the timeline asked."""
+
+    kind: ClassVar[str] = "store-faulted"
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calm(Fact):
+    """All faults are over; from here on promises of liveness count."""
+
+    kind: ClassVar[str] = "calm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed(Fact):
+    """Rows that the gateway's read API (or, at `billing`, the billing fake's books) gave.
+    `what`: accounts calls attempts holds entries intents; `final` marks the reading after settling."""
+
+    kind: ClassVar[str] = "observed"
+    what: str
+    final: bool
+    rows: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources(Fact):
+    """`phase`: baseline (before traffic) | final (after settling). Counts per replica."""
+
+    kind: ClassVar[str] = "resources"
+    phase: str
+    tasks: int
+    exchanges: int
+    connections: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayLogged(Fact):
+    """One event that the gateway handed to its sink, as it would be logged."""
+
+    kind: ClassVar[str] = "logged"
+    event: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escaped(Fact):
+    """Somebody tried to reach a host that is not in the world."""
+
+    kind: ClassVar[str] = "escaped"
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppFailed(Fact):
+    """An app let an exception out, as a server would log it."""
+
+    kind: ClassVar[str] = "app-failed"
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(Fact):
+    """The run is over. `trouble`: deadlock, livelock, a ceiling … with its text, or None."""
+
+    kind: ClassVar[str] = "ended"
+    steps: int
+    trouble: str | None
+
+
+F = TypeVar("F", bound=Fact)
+
+
+class History:
+    """One run's facts, with indices made once and shared by all checks."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._facts = tuple(journal)
+        self._by_kind: dict[type[Fact], tuple[Fact, ...]] = {}
+
+    def __iter__(self) -> Iterator[Fact]:
+        return iter(self._facts)
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+    def of(self, kind: type[F]) -> tuple[F, ...]:
+        """All facts of exactly this kind, in order."""
+        if not self._by_kind:
+            grouped: dict[type[Fact], list[Fact]] = {}
+            for fact in self._facts:
+                grouped.setdefault(type(fact), []).append(fact)
+            self._by_kind = {one: tuple(facts) for one, facts in grouped.items()}
+        return self._by_kind.get(kind, ())  # type: ignore[return-value]  # grouped by exactly that type
+
+    def where(self, kind: type[F], test: Callable[[F], bool]) -> tuple[F, ...]:
+        return tuple(fact for fact in self.of(kind) if test(fact))
+
+    def lines(self) -> Iterator[str]:
+        return map(line, self._facts)
+
+    def digest(self) -> str:
+        """Equal for equal histories, in any process."""
+        running = hashlib.blake2b(digest_size=16)
+        for text in self.lines():
+            running.update(text.encode())
+            running.update(b"\n")
+        return running.hexdigest()
