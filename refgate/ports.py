@@ -219,7 +219,7 @@ class Billing(Protocol):
         self, *, key: str, account: str, amount_nanos: int, call_id: str, provider: str
     ) -> Hold | Refused: ...
 
-    async def finalize(self, *, key: str, hold_id: str, amount_nanos: int, reason: str) -> None | Refused:
+    async def finalize(self, *, key: str, hold_id: str, amount_nanos: int, reason: str) -> Refused | None:
         """Capture `amount_nanos` (0 releases everything) and close the hold."""
 
     async def open_holds(self, *, opened_before_us: int, after: str | None, limit: int) -> Sequence[Hold]:
