@@ -7,6 +7,7 @@ compared line by line. The journal knows nothing of gateways, scenarios or verdi
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -26,6 +27,7 @@ __all__ = [
     "TaskAccepted",
     "TaskEnded",
     "TaskRejected",
+    "digest",
     "line",
 ]
 
@@ -70,6 +72,9 @@ class Answered(Fact):
     body_bytes: int  # bytes of body really handed to the connection
     complete: bool
     ended_by: str  # server | client | reset
+    body_digest: str | None = None  # `digest` of the whole body, where it was written to its end
+    shown: str | None = None  # answers about a task: success | failure | other, as a caller must read it
+    usage_shown: str | None = None  # with shown success: the text in the usage place; None: missing or null
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,3 +196,8 @@ def line(fact: Fact) -> str:
         value = getattr(fact, field.name)
         shown[field.name] = value.decode("latin-1") if isinstance(value, bytes) else value
     return json.dumps(shown, ensure_ascii=True, separators=(",", ":"))
+
+
+def digest(body: bytes) -> str:
+    """A short name for these bytes: equal bodies, equal digests, in any process."""
+    return hashlib.blake2b(body, digest_size=8).hexdigest()

@@ -185,6 +185,7 @@ class Ended(Fact):
 
 
 F = TypeVar("F", bound=Fact)
+T = TypeVar("T")
 
 
 class History:
@@ -193,6 +194,7 @@ class History:
     def __init__(self, journal: Journal) -> None:
         self._facts = tuple(journal)
         self._by_kind: dict[type[Fact], tuple[Fact, ...]] = {}
+        self._derived: dict[object, Any] = {}
 
     def __iter__(self) -> Iterator[Fact]:
         return iter(self._facts)
@@ -211,6 +213,13 @@ class History:
 
     def where(self, kind: type[F], test: Callable[[F], bool]) -> tuple[F, ...]:
         return tuple(fact for fact in self.of(kind) if test(fact))
+
+    def derived(self, key: object, make: Callable[[], T]) -> T:
+        """What `make` gives, made once for this key: an index that several checks share."""
+        if key not in self._derived:
+            self._derived[key] = make()
+        made: T = self._derived[key]
+        return made
 
     def lines(self) -> Iterator[str]:
         return map(line, self._facts)
