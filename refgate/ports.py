@@ -27,6 +27,7 @@ __all__ = [
     "Call",
     "Fresh",
     "Hold",
+    "HoldPage",
     "InFlight",
     "Intent",
     "KeyReused",
@@ -202,6 +203,14 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldPage:
+    """Some holds, and where the next page begins (None: nowhere). A page may be empty and not the last."""
+
+    holds: tuple[Hold, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """Billing said no. `code`: insufficient_funds | over_budget | account_unknown | conflict."""
 
@@ -222,8 +231,8 @@ class Billing(Protocol):
     async def finalize(self, *, key: str, hold_id: str, amount_nanos: int, reason: str) -> Refused | None:
         """Capture `amount_nanos` (0 releases everything) and close the hold."""
 
-    async def open_holds(self, *, opened_before_us: int, after: str | None, limit: int) -> Sequence[Hold]:
-        """Open holds by hold id, oldest rows first, for the sweep of orphans."""
+    async def open_holds(self, *, opened_before_us: int, after: str | None, limit: int) -> HoldPage:
+        """Open holds, oldest first, for the sweep of orphans. `after` is the `next` of the page before."""
 
 
 class Store(Protocol):
@@ -234,7 +243,12 @@ class Store(Protocol):
     """
 
     # Calls: the submit
-    async def open_call(self, new: NewCall) -> Opened: ...
+    async def open_call(self, new: NewCall) -> Opened:
+        """Makes the row and binds its key, or says what the key already stands for.
+
+        InFlight with a state that is not open: the call ended without an answer of its own.
+        """
+
     async def reject(self, call_id: str, *, reason: str, now_us: int) -> bool:
         """new → rejected, and the key is free again."""
 
@@ -254,7 +268,12 @@ class Store(Protocol):
         now_us: int,
         due_us: int,
     ) -> State | None:
-        """submitting | unknown → running. If another call owns this task id: None, and no move."""
+        """submitting | unknown → running. If another call owns this task id: None, and no move.
+
+        Otherwise the state the call is in afterwards: RUNNING, or what it was where no move is allowed.
+        A call that its deadline already released keeps the task id, so that a late success finds it.
+        The first answer stands; a second one is not kept.
+        """
 
     async def unknown(
         self, call_id: str, *, reason: str, attempt: Attempt | None, now_us: int, due_us: int
@@ -271,12 +290,18 @@ class Store(Protocol):
         attempt: Attempt | None = None,
         now_us: int,
     ) -> bool:
-        """reserved | submitting | unknown | running → finalizing, with the intent. One caller wins."""
+        """reserved | submitting | unknown | running → finalizing, with the intent. One caller wins.
+
+        The attempt is closed whoever wins; a submit answer is kept only where none was kept before.
+        """
 
     async def claim_late(
         self, call_id: str, verdict: Verdict, *, late_id: str, intent_id: str, now_us: int
     ) -> bool:
-        """A success seen after the deadline released the call: one late row, finalizing, hold-less."""
+        """A success seen after the deadline released the call: one late row, finalizing, hold-less.
+
+        The released call keeps its verdict; it gets the final answer, for later polls.
+        """
 
     # Reading
     async def call(self, call_id: str) -> Call | None: ...
@@ -286,18 +311,27 @@ class Store(Protocol):
 
     # Intents
     async def due_intents(self, *, now_us: int, lease_until_us: int, limit: int) -> Sequence[Intent]:
-        """Undelivered intents that are due and not leased; leases them."""
+        """Undelivered intents that are due and not leased; leases them, which counts as a try."""
 
     async def delivered(self, intent: Intent, *, flags: Sequence[str] = (), now_us: int) -> bool:
-        """The intent is done and its call finalizing → finalized, together."""
+        """The intent is done and its call finalizing → finalized, together.
+
+        A hold that was taken on the way (`intent.hold_id`) is written down where the call had none.
+        """
 
     async def postpone(self, intent: Intent, *, next_us: int, error: str, stuck: bool = False) -> None: ...
 
     # Sweeping
     async def due_calls(self, *, now_us: int, lease_until_us: int, limit: int) -> Sequence[Call]:
-        """Open, not finalizing calls whose `due_us` has come; moves their due time to the lease."""
+        """Open, not finalizing calls whose `due_us` has come; moves their due time to the lease.
 
-    async def look_again(self, call_id: str, *, due_us: int, now_us: int) -> None: ...
+        Being handed out counts as a try; a move of state begins the count again.
+        """
+
+    async def look_again(self, call_id: str, *, due_us: int, now_us: int) -> None:
+        """When the sweeper should next look. Whoever defers it clips `due_us` at the call's deadline
+        (`Cadence.next_look_us`): else a caller who keeps polling would keep the deadline away.
+        """
 
     # Attempts that belong to no move (polls, results, passthrough)
     async def attempt_opened(self, attempt: Attempt) -> None: ...
@@ -306,7 +340,9 @@ class Store(Protocol):
     ) -> None: ...
 
     async def page(self, table: str, *, after: str | None, limit: int) -> Sequence[Mapping[str, Any]]:
-        """Rows for the read API; `table`: accounts calls attempts holds entries intents."""
+        """Rows for the read API, in the order they were made; `table`: accounts calls attempts holds
+        entries intents. The first column of a row is its cursor, which goes into `after`.
+        """
 
     async def forget(self, *, before_us: int, limit: int) -> int:
         """Drops idempotency keys and stored bodies of calls that ended before then."""

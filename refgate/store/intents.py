@@ -1,0 +1,46 @@
+"""Finalize intents inside a transaction: leasing them out, closing them, putting them off."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from refgate.ports import Intent
+from refgate.store.calls import finish
+from refgate.store.rows import INTENT, intent_of, text
+
+__all__ = ["any_due", "delivered", "lease", "postpone"]
+
+
+def any_due(cx: sqlite3.Connection, *, now_us: int) -> bool:
+    return cx.execute("SELECT 1 FROM intents WHERE next_us <= ? LIMIT 1", (now_us,)).fetchone() is not None
+
+
+def lease(cx: sqlite3.Connection, *, now_us: int, lease_until_us: int, limit: int) -> Sequence[Intent]:
+    seqs = cx.execute(
+        "SELECT seq FROM intents WHERE next_us <= ? ORDER BY next_us, seq LIMIT ?", (now_us, limit)
+    ).fetchall()
+    leased = []
+    for (seq,) in seqs:
+        cx.execute("UPDATE intents SET next_us = ?, tries = tries + 1 WHERE seq = ?", (lease_until_us, seq))
+        row = cx.execute(
+            f"SELECT {INTENT} FROM intents i JOIN calls c ON c.call_id = i.call_id WHERE i.seq = ?", (seq,)
+        ).fetchone()
+        leased.append(intent_of(row))
+    return leased
+
+
+def delivered(cx: sqlite3.Connection, intent: Intent, *, flags: Sequence[str], now_us: int) -> bool:
+    done = cx.execute(
+        "UPDATE intents SET done_us = ?, next_us = NULL, stuck = 0, error = NULL,"
+        " hold_id = coalesce(hold_id, ?) WHERE intent_id = ? AND done_us IS NULL",
+        (now_us, intent.hold_id, intent.intent_id),
+    )
+    if done.rowcount == 0:
+        return False
+    return finish(cx, intent.call_id, hold_id=intent.hold_id, flags=flags, now_us=now_us)
+
+
+def postpone(cx: sqlite3.Connection, intent: Intent, *, next_us: int, error: str, stuck: bool) -> None:
+    cx.execute(
+        "UPDATE intents SET next_us = ?, error = ?, stuck = ? WHERE intent_id = ? AND done_us IS NULL",
+        (next_us, text(error), int(stuck), intent.intent_id),
+    )

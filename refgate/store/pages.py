@@ -1,0 +1,109 @@
+"""The tables as the read API shows them, page by page, in the order the rows were made.
+
+Cost of a page does not grow with where it begins: the cursor is a row's id, found through its index.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+__all__ = ["PAGES", "page"]
+
+PAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "accounts": (
+            "account",
+            "granted_nanos",
+            "available_nanos",
+            "held_nanos",
+            "settled_nanos",
+            "budget_nanos",
+        ),
+        "calls": (
+            "call_id",
+            "account",
+            "provider",
+            "state",
+            "outcome",
+            "reason",
+            "task_id",
+            "hold_id",
+            "hold_nanos",
+            "amount_nanos",
+            "flags",
+            "idempotency_key",
+            "late_of",
+            "created_us",
+            "updated_us",
+        ),
+        "attempts": (
+            "attempt_id",
+            "call_id",
+            "provider",
+            "op",
+            "method",
+            "path",
+            "status",
+            "failure",
+            "started_us",
+            "ended_us",
+        ),
+        "holds": (
+            "hold_id",
+            "key",
+            "account",
+            "call_id",
+            "amount_nanos",
+            "state",
+            "captured_nanos",
+            "opened_us",
+        ),
+        "entries": (
+            "entry_id",
+            "txn_id",
+            "book",
+            "account",
+            "amount_nanos",
+            "call_id",
+            "kind",
+            "at_us",
+        ),
+        "intents": (
+            "intent_id",
+            "call_id",
+            "amount_nanos",
+            "reason",
+            "key",
+            "tries AS attempts",
+            "next_us",
+            "done_us",
+            "stuck",
+        ),
+    }
+)
+"""Table → its columns in the read API; the first is the cursor."""
+
+_DECODED: Mapping[str, Callable[[Any], Any]] = MappingProxyType({"flags": json.loads, "stuck": bool})
+
+
+def page(cx: sqlite3.Connection, table: str, *, after: str | None, limit: int) -> Sequence[Mapping[str, Any]]:
+    columns = PAGES[table]
+    cursor = columns[0]
+    select = f"SELECT {', '.join(columns)} FROM {table}"
+    if after is None:
+        rows = cx.execute(f"{select} ORDER BY seq LIMIT ?", (limit,)).fetchall()
+    else:
+        rows = cx.execute(
+            f"{select} WHERE seq > (SELECT seq FROM {table} WHERE {cursor} = ?) ORDER BY seq LIMIT ?",
+            (after, limit),
+        ).fetchall()
+    names = [column.rpartition(" ")[2] for column in columns]
+    return [
+        {
+            name: _DECODED[name](value) if name in _DECODED else value
+            for name, value in zip(names, row, strict=True)
+        }
+        for row in rows
+    ]

@@ -1,0 +1,174 @@
+"""The store file's tables, and the guard in front of them.
+
+One file holds calls, keys, answers, attempts, intents, and the embedded ledger (accounts, holds,
+entries). Amounts are integer nano-dollars, times integer microseconds. `due_us`, `next_us` and
+`ended_us` are null where nothing is due, so that their partial indexes hold open work only and
+sweeping costs the same after a hundred thousand calls as after ten.
+
+A file of another program, or of a newer refgate, is refused and left alone.
+"""
+
+import sqlite3
+
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "StoreUnusable", "is_current", "migrate"]
+
+APPLICATION_ID = 0x72666774  # "rfgt": tells our file from any other SQLite file
+
+
+class StoreUnusable(Exception):
+    """The file is not a store that this version of refgate may open."""
+
+
+_FIRST = (
+    """
+    CREATE TABLE calls (
+      seq INTEGER PRIMARY KEY,
+      call_id TEXT NOT NULL UNIQUE,
+      account TEXT NOT NULL,
+      provider TEXT NOT NULL,
+      state TEXT NOT NULL,
+      fingerprint TEXT NOT NULL,
+      hold_nanos INTEGER NOT NULL CHECK (hold_nanos >= 0),
+      route INTEGER NOT NULL,
+      submit_path TEXT NOT NULL,
+      captures TEXT NOT NULL,
+      idempotency_key TEXT,
+      key_bound TEXT,
+      created_us INTEGER NOT NULL,
+      updated_us INTEGER NOT NULL,
+      due_us INTEGER,
+      ended_us INTEGER,
+      outcome TEXT,
+      reason TEXT,
+      task_id TEXT,
+      hold_id TEXT,
+      amount_nanos INTEGER CHECK (amount_nanos >= 0),
+      flags TEXT NOT NULL DEFAULT '[]',
+      late_of TEXT UNIQUE REFERENCES calls (call_id),
+      tries INTEGER NOT NULL DEFAULT 0,
+      body BLOB NOT NULL DEFAULT x''
+    ) STRICT
+    """,
+    # idempotency_key is the record of what the caller sent; key_bound is what it still protects.
+    "CREATE UNIQUE INDEX calls_key ON calls (account, provider, key_bound) WHERE key_bound IS NOT NULL",
+    "CREATE UNIQUE INDEX calls_task ON calls (provider, task_id) WHERE task_id IS NOT NULL",
+    "CREATE INDEX calls_due ON calls (due_us) WHERE due_us IS NOT NULL",
+    "CREATE INDEX calls_ended ON calls (ended_us) WHERE ended_us IS NOT NULL",
+    """
+    CREATE TABLE answers (
+      seq INTEGER PRIMARY KEY,
+      call_id TEXT NOT NULL REFERENCES calls (call_id),
+      which TEXT NOT NULL,
+      status INTEGER NOT NULL,
+      headers TEXT NOT NULL,
+      body BLOB NOT NULL,
+      UNIQUE (call_id, which)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE attempts (
+      seq INTEGER PRIMARY KEY,
+      attempt_id TEXT NOT NULL UNIQUE,
+      call_id TEXT,
+      provider TEXT NOT NULL,
+      op TEXT NOT NULL,
+      method TEXT NOT NULL,
+      path TEXT NOT NULL,
+      status INTEGER,
+      failure TEXT,
+      started_us INTEGER NOT NULL,
+      ended_us INTEGER
+    ) STRICT
+    """,
+    """
+    CREATE TABLE intents (
+      seq INTEGER PRIMARY KEY,
+      intent_id TEXT NOT NULL UNIQUE,
+      call_id TEXT NOT NULL UNIQUE REFERENCES calls (call_id),
+      hold_id TEXT,
+      hold_nanos INTEGER NOT NULL,
+      amount_nanos INTEGER NOT NULL CHECK (amount_nanos >= 0),
+      reason TEXT NOT NULL,
+      key TEXT NOT NULL UNIQUE,
+      tries INTEGER NOT NULL DEFAULT 0,
+      created_us INTEGER NOT NULL,
+      next_us INTEGER,
+      done_us INTEGER,
+      stuck INTEGER NOT NULL DEFAULT 0,
+      error TEXT
+    ) STRICT
+    """,
+    "CREATE INDEX intents_due ON intents (next_us) WHERE next_us IS NOT NULL",
+    """
+    CREATE TABLE accounts (
+      seq INTEGER PRIMARY KEY,
+      account TEXT NOT NULL UNIQUE,
+      granted_nanos INTEGER NOT NULL,
+      available_nanos INTEGER NOT NULL,
+      held_nanos INTEGER NOT NULL CHECK (held_nanos >= 0),
+      settled_nanos INTEGER NOT NULL CHECK (settled_nanos >= 0),
+      budget_nanos INTEGER,
+      CHECK (granted_nanos = available_nanos + held_nanos + settled_nanos)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE holds (
+      seq INTEGER PRIMARY KEY,
+      hold_id TEXT NOT NULL UNIQUE,
+      key TEXT NOT NULL UNIQUE,
+      account TEXT NOT NULL REFERENCES accounts (account),
+      call_id TEXT NOT NULL,
+      provider TEXT NOT NULL,
+      amount_nanos INTEGER NOT NULL CHECK (amount_nanos >= 0),
+      state TEXT NOT NULL,
+      captured_nanos INTEGER NOT NULL DEFAULT 0 CHECK (captured_nanos >= 0),
+      opened_us INTEGER NOT NULL,
+      finalize_key TEXT UNIQUE,
+      reason TEXT
+    ) STRICT
+    """,
+    "CREATE INDEX holds_open ON holds (seq) WHERE state = 'open'",
+    """
+    CREATE TABLE entries (
+      seq INTEGER PRIMARY KEY,
+      entry_id TEXT NOT NULL UNIQUE,
+      txn_id TEXT NOT NULL,
+      book TEXT NOT NULL,
+      account TEXT NOT NULL REFERENCES accounts (account),
+      amount_nanos INTEGER NOT NULL,
+      call_id TEXT,
+      kind TEXT NOT NULL,
+      at_us INTEGER NOT NULL
+    ) STRICT
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+"""Step n takes a file from version n to n + 1. A step that was released is never edited."""
+
+
+def is_current(cx: sqlite3.Connection) -> bool:
+    """Whether the file has exactly this version's tables."""
+    return _pragma(cx, "application_id") == APPLICATION_ID and _pragma(cx, "user_version") == len(MIGRATIONS)
+
+
+def migrate(cx: sqlite3.Connection) -> None:
+    """Brings the file to this version inside the caller's write transaction.
+
+    Two replicas may start on one new file: the second finds the work done.
+    """
+    version = _pragma(cx, "user_version")
+    if _pragma(cx, "application_id") != APPLICATION_ID:
+        if version > 0 or cx.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] > 0:
+            raise StoreUnusable("the store file belongs to another program")
+        cx.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    if version > len(MIGRATIONS):
+        raise StoreUnusable(f"the store file has version {version}; this refgate knows {len(MIGRATIONS)}")
+    for step in MIGRATIONS[version:]:
+        for statement in step:
+            cx.execute(statement)
+    cx.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _pragma(cx: sqlite3.Connection, name: str) -> int:
+    return int(cx.execute(f"PRAGMA {name}").fetchone()[0])
