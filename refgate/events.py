@@ -1,0 +1,180 @@
+"""What happened inside the gateway, as frozen facts handed to the sink.
+
+Logs, and later metrics and audit, all read these. A fact is given its time; it carries ids, codes and
+numbers, and never a secret, a body, a header value or the text of somebody else's exception.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+__all__ = [
+    "AttemptEnded",
+    "CallEnded",
+    "CallOpened",
+    "CallRefused",
+    "CallUnknown",
+    "Draining",
+    "Event",
+    "Failed",
+    "LateCharged",
+    "Started",
+    "Stopped",
+    "TaskRunning",
+    "UsageFlagged",
+    "as_mapping",
+    "line",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened at `t_us`, wall time in microseconds since the Unix epoch."""
+
+    kind: ClassVar[str] = "event"
+    level: ClassVar[str] = "info"
+    t_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    """This replica is ready for calls."""
+
+    kind: ClassVar[str] = "started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draining(Event):
+    """This replica takes no new calls and finishes those in hand."""
+
+    kind: ClassVar[str] = "draining"
+    in_hand: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped(Event):
+    """This replica has ended. `left` calls were still in hand at the deadline."""
+
+    kind: ClassVar[str] = "stopped"
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOpened(Event):
+    """A submit has its row and its hold."""
+
+    kind: ClassVar[str] = "call-opened"
+    call_id: str
+    account: str
+    provider: str
+    hold_nanos: int
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRefused(Event):
+    """A request ended in the gateway's own name. `provider` and `account` as far as they were known."""
+
+    kind: ClassVar[str] = "call-refused"
+    code: str
+    status: int
+    provider: str | None = None
+    account: str | None = None
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRunning(Event):
+    """The provider took a call on."""
+
+    kind: ClassVar[str] = "task-running"
+    call_id: str
+    provider: str
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallUnknown(Event):
+    """A submit went out and no verdict came back. `recorded` is False where the store was away too."""
+
+    kind: ClassVar[str] = "call-unknown"
+    level: ClassVar[str] = "warning"
+    call_id: str
+    provider: str
+    reason: str
+    recorded: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded(Event):
+    """The one claim of a call's end was won here; its intent is on the way to billing."""
+
+    kind: ClassVar[str] = "call-ended"
+    call_id: str
+    provider: str
+    outcome: str
+    reason: str
+    amount_nanos: int
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateCharged(Event):
+    """A success came to light after its call had been released; it is charged once, on a row of its own."""
+
+    kind: ClassVar[str] = "late-charged"
+    level: ClassVar[str] = "warning"
+    call_id: str
+    late_id: str
+    amount_nanos: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageFlagged(Event):
+    """A success whose usage could not be taken at its word; the declared policy set the amount."""
+
+    kind: ClassVar[str] = "usage-flagged"
+    level: ClassVar[str] = "warning"
+    call_id: str
+    provider: str
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnded(Event):
+    """One request to a provider is over. Exactly one of `status` and `failure` is set, or both when an
+    answer began and broke."""
+
+    kind: ClassVar[str] = "attempt-ended"
+    attempt_id: str
+    call_id: str | None
+    provider: str
+    op: str
+    status: int | None
+    failure: str | None
+    took_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Event):
+    """Something that should not happen did. `what` is a class name or a code, never a message."""
+
+    kind: ClassVar[str] = "failed"
+    level: ClassVar[str] = "error"
+    where: str
+    what: str
+    call_id: str | None = None
+
+
+def as_mapping(event: Event) -> dict[str, Any]:
+    """The fact's fields by name, `None` left out."""
+    values = {field.name: getattr(event, field.name) for field in fields(event)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def line(event: Event) -> str:
+    """One canonical line for a fact: equal facts give equal text in every process."""
+    shown = {"event": event.kind, "level": event.level, **as_mapping(event)}
+    return json.dumps(shown, ensure_ascii=True, separators=(",", ":"))
