@@ -1,0 +1,145 @@
+"""The cheapest client: a call on the wire without an HTTP library.
+
+For simulated traffic. It sends what an HTTP client would send (`host`, the framing header, lower-case
+names), follows no redirect, keeps no cookie and reads no environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fakes.wire.asgi import RawHeaders
+from fakes.wire.client_end import NO_TIMEOUTS, ClientEnd, Timeouts
+from fakes.wire.errors import RequestInvalid, WireError
+from fakes.wire.network import Wire
+from fakes.wire.request import Body, Request, check
+
+__all__ = ["Answer", "DirectClient", "Streamed"]
+
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+_Headers = Iterable[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. Header names are in lower case, in the order they came."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The first header of this (lower-case) name."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+class Streamed:
+    """An answer whose body is still coming."""
+
+    def __init__(self, status: int, headers: tuple[tuple[str, str], ...], end: ClientEnd) -> None:
+        self.status = status
+        self.headers = headers
+        self._end = end
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body, as it arrives."""
+        while (chunk := await self._end.chunk()) is not None:
+            yield chunk
+
+
+class DirectClient:
+    """Calls apps on the wire by URL, as `src`. Answers of more than `body_max` bytes are refused."""
+
+    def __init__(self, wire: Wire, src: str, *, body_max: int = 64 * 1024 * 1024) -> None:
+        self._wire = wire
+        self._src = src
+        self._body_max = body_max
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: _Headers = (),
+        body: Body = b"",
+        timeouts: Timeouts | None = None,
+    ) -> Answer:
+        """The whole answer, or a WireError. Cancelled, it leaves."""
+        head, end = await self._wire.call(
+            self._src, _request(method, url, headers, body), timeouts or NO_TIMEOUTS
+        )
+        try:
+            parts: list[bytes] = []
+            size = 0
+            while (chunk := await end.chunk()) is not None:
+                parts.append(chunk)
+                size += len(chunk)
+                if size > self._body_max:
+                    raise WireError(f"the answer has more than {self._body_max} bytes")
+        except BaseException:
+            end.leave()
+            raise
+        return Answer(head.status, _shown(head.headers), parts[0] if len(parts) == 1 else b"".join(parts))
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: _Headers = (),
+        body: Body = b"",
+        timeouts: Timeouts | None = None,
+    ) -> AsyncIterator[Streamed]:
+        """The answer as it comes. Leaving the block before the end of the body is leaving the server."""
+        head, end = await self._wire.call(
+            self._src, _request(method, url, headers, body), timeouts or NO_TIMEOUTS
+        )
+        try:
+            yield Streamed(head.status, _shown(head.headers), end)
+        finally:
+            end.leave()
+
+
+def _shown(headers: RawHeaders) -> tuple[tuple[str, str], ...]:
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+
+
+def _request(method: str, url: str, headers: _Headers, body: Body) -> Request:
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        raise RequestInvalid(f"not an absolute URL: {url}")
+    slash = rest.find("/")
+    question = rest.find("?")
+    start = min((at for at in (slash, question) if at >= 0), default=len(rest))
+    netloc, target = rest[:start], rest[start:].partition("#")[0]
+    path, _, query = target.partition("?")
+    name, _, port = netloc.partition(":")
+    raw: RawHeaders = [(b"host", netloc.encode("latin-1"))]
+    framed = False
+    for key, value in headers:
+        key = key.lower()
+        if key == "host":
+            raw[0] = (b"host", value.encode("latin-1"))
+            continue
+        framed = framed or key in ("content-length", "transfer-encoding")
+        raw.append((key.encode("latin-1"), value.encode("latin-1")))
+    if not framed:
+        if not isinstance(body, bytes):
+            raw.append((b"transfer-encoding", b"chunked"))
+        elif body or method in _WITH_BODY:
+            raw.append((b"content-length", b"%d" % len(body)))
+    check(raw, body)
+    return Request(
+        method=method,
+        scheme=scheme,
+        host=name,
+        port=int(port) if port else (443 if scheme == "https" else 80),
+        path=path.encode("latin-1") or b"/",
+        query=query.encode("latin-1"),
+        headers=raw,
+        body=body,
+    )

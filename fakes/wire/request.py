@@ -1,0 +1,46 @@
+"""A request as it goes out, and the rules its client's library would hold it to.
+
+h11 refuses to send an illegal header or a body that belies its declared length; so does this, so that
+a gateway that forwards such a header meets the same error here as on a socket. Does no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterable
+from dataclasses import dataclass
+
+from fakes.wire.asgi import RawHeaders
+from fakes.wire.errors import RequestInvalid
+
+__all__ = ["Body", "Request", "check"]
+
+Body = bytes | AsyncIterable[bytes]
+
+_ILLEGAL = re.compile(rb"[\x00\r\n]")
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Header names are in lower case; `host` and the framing header are set."""
+
+    method: str
+    scheme: str
+    host: str  # name only
+    port: int
+    path: bytes  # as sent, still encoded
+    query: bytes
+    headers: RawHeaders
+    body: Body
+
+
+def check(headers: RawHeaders, body: Body) -> None:
+    """Raise RequestInvalid where h11 would not have sent this."""
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name):
+            raise RequestInvalid(f"illegal header name {name!r}")
+        if _ILLEGAL.search(value) or value != value.strip():
+            raise RequestInvalid(f"illegal value of header {name.decode('latin-1')}")
+        if name == b"content-length" and isinstance(body, bytes) and value != b"%d" % len(body):
+            raise RequestInvalid(f"content-length {value.decode('latin-1')} for a body of {len(body)} bytes")
