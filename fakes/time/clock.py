@@ -1,0 +1,143 @@
+"""Virtual time and what is scheduled on it: a clock that is told to move, and a heap of timers.
+
+The base of the loop. Time is an integer number of microseconds; timers come due on a coarse grid,
+because code takes no time here and events that never coincide never race. Runs nothing itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import BaseEventLoop
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from heapq import heapify, heappop, heappush
+from itertools import count
+from math import ceil
+from typing import Any
+
+from fakes.time.handles import SimHandle, SimTimer
+from fakes.time.options import Options
+from fakes.time.trace import Trace
+
+__all__ = ["Clock"]
+
+_PURGE_MIN = 256
+_ROUNDING_US = 0.01
+"""Seconds come as floats: so much above a whole microsecond is noise."""
+
+
+class Clock(BaseEventLoop):
+    """The half of the loop that schedules."""
+
+    _ready: deque[SimHandle | SimTimer]
+    _closed: bool
+
+    def __init__(self, seed: int, options: Options) -> None:
+        super().__init__()
+        self.set_debug(False)  # asyncio's debug mode reads the real clock
+        self.seed = seed
+        self.options = options
+        self.now_us = 0
+        self.trace = Trace()
+        self._lane = 0
+        """In whose name the running step schedules: see `handles`."""
+        self._timers: list[tuple[int, int, int, SimTimer]] = []
+        self._timers_cancelled = 0
+        self._number_timer = count(1).__next__
+        self._never_us = options.time_max_us + options.grid_us
+
+    def time(self) -> float:
+        """Virtual seconds since the run began."""
+        return self.now_us / 1_000_000
+
+    def wall_us(self) -> int:
+        """The simulated wall clock: microseconds since 1970."""
+        return self.options.epoch_us + self.now_us
+
+    def call_soon(  # type: ignore[override]  # typeshed ties the arguments to type variables
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> SimHandle:
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        handle = SimHandle(callback, args, self, context, self._lane)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override]  # as above
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> SimTimer:
+        due_us = self._due(self.now_us + delay * 1_000_000)
+        return self._set_timer(due_us, callback, args, context)
+
+    def call_at(  # type: ignore[override]  # as above
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> SimTimer:
+        return self._set_timer(self._due(when * 1_000_000), callback, args, context)
+
+    def _due(self, us: float) -> int:
+        """The instant for something due at `us`: on the grid, never earlier; the past is now."""
+        if us >= self._never_us:  # also what is for ever
+            return self._never_us
+        whole = ceil(us - _ROUNDING_US)
+        if whole <= self.now_us:
+            return self.now_us
+        grid = self.options.grid_us
+        return -(-whole // grid) * grid
+
+    def _set_timer(
+        self, due_us: int, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> SimTimer:
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        lane = self._lane
+        timer = SimTimer(due_us, callback, args, self, context, lane)
+        # At each instant the lanes meet in an order of its own; the number keeps one lane in order.
+        # A tuple of integers hashes alike in every process: PYTHONHASHSEED is for text.
+        order = hash((self.seed, due_us, lane))
+        heappush(self._timers, (due_us, order, self._number_timer(), timer))
+        return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        if handle._scheduled:  # type: ignore[attr-defined]  # asyncio's own mark for "in the heap"
+            self._timers_cancelled += 1
+
+    def idle(self) -> bool:
+        """Whether nothing is ready to run now."""
+        return not self._ready
+
+    def close(self) -> None:
+        self._timers.clear()
+        super().close()
+
+    def _next_due_us(self) -> int | None:
+        """When the next timer is due; None if none is set."""
+        timers = self._timers
+        while timers and timers[0][3]._cancelled:
+            heappop(timers)
+            self._timers_cancelled -= 1
+        return timers[0][0] if timers else None
+
+    def _advance(self, us: int) -> None:
+        if us:
+            self.now_us += us
+            self.trace.marks.append(-1 - self.now_us)
+
+    def _release(self) -> None:
+        """What is due becomes ready, in the order of the heap."""
+        timers, now_us = self._timers, self.now_us
+        while timers and timers[0][0] <= now_us:
+            timer = heappop(timers)[3]
+            timer._scheduled = False
+            if timer._cancelled:
+                self._timers_cancelled -= 1
+            else:
+                self._ready.append(timer)
+        if self._timers_cancelled > _PURGE_MIN and self._timers_cancelled * 2 > len(timers):
+            self._drop_timers(lambda timer: timer._cancelled)
+            self._timers_cancelled = 0
+
+    def _drop_timers(self, unwanted: Callable[[SimTimer], bool]) -> None:
+        # In place: the loop holds on to this list while it runs.
+        self._timers[:] = [entry for entry in self._timers if not unwanted(entry[3])]
+        heapify(self._timers)
