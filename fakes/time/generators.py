@@ -51,7 +51,7 @@ class Generators(Clock):
         self.call_soon(self._close_generator, generator, context=context)
 
     def _close_generator(self, generator: _Generator) -> None:
-        self.create_task(generator.aclose(), name="aclose")  # type: ignore[arg-type]  # as asyncio does
+        self.create_task(generator.aclose(), name="aclose")
 
     async def shutdown_asyncgens(self) -> None:
         """Close what still stands open, in the order in which it began."""
@@ -62,11 +62,12 @@ class Generators(Clock):
         ]
         self._generators.clear()
         closings = [generator.aclose() for generator in living]
-        for generator, result in zip(living, await asyncio.gather(*closings, return_exceptions=True)):
+        results = await asyncio.gather(*closings, return_exceptions=True)
+        for generator, result in zip(living, results, strict=True):
             if isinstance(result, Exception):
                 self.call_exception_handler(
                     {
-                        "message": f"closing async generator {generator.__qualname__} failed",
+                        "message": "closing an async generator failed",
                         "exception": result,
                         "asyncgen": generator,
                     }

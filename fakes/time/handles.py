@@ -7,13 +7,10 @@ order; those of different lanes meet in seeded order.
 
 from __future__ import annotations
 
-from asyncio import Handle, TimerHandle
+from asyncio import AbstractEventLoop, Handle, TimerHandle
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from fakes.time.loop import SimLoop
+from typing import Any
 
 __all__ = ["SimHandle", "SimTimer"]
 
@@ -31,7 +28,7 @@ class SimHandle(Handle):
         self,
         callback: Callable[..., Any],
         args: tuple[Any, ...],
-        loop: SimLoop,
+        loop: AbstractEventLoop,
         context: Context | None,
         lane: int,
     ) -> None:
@@ -57,7 +54,7 @@ class SimTimer(TimerHandle):
         due_us: int,
         callback: Callable[..., Any],
         args: tuple[Any, ...],
-        loop: SimLoop,
+        loop: AbstractEventLoop,
         context: Context | None,
         lane: int,
     ) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextvars import Context
 from itertools import count
 from typing import Any
@@ -20,7 +20,7 @@ from fakes.time.errors import Deadlock, Livelock, SimulationError, StepsExceeded
 from fakes.time.handles import SimHandle, SimTimer
 from fakes.time.options import Options
 from fakes.time.outside import Outside
-from fakes.time.owners import OWNER, Owner, PowerCut
+from fakes.time.owners import OWNER, Owner
 from fakes.time.streams import Streams
 from fakes.time.tasks import SimFuture, SimTask
 from fakes.time.waiting import describe

@@ -81,7 +81,7 @@ class Outside(Generators):
         if threading.get_ident() != self.home:
             self.refuse(
                 "call_soon_threadsafe from another thread",
-                "run blocking work through anyio.to_thread or run_in_executor: both run at a step of their own",
+                "run blocking work through anyio.to_thread or run_in_executor, which run inline",
             )
         return self.call_soon(callback, *args, context=context)
 

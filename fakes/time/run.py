@@ -139,8 +139,8 @@ def _close(task: SimTask) -> None:
             return
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException:  # noqa: S110,PERF203  # the last words of a dead process
-            continue
+        except BaseException:
+            continue  # the last words of a dead process reach nobody
 
 
 def _judge(loop: SimLoop) -> None:

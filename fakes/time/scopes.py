@@ -61,7 +61,7 @@ def order_anyio(loop: SimLoop, patches: Patches) -> None:
     patches.put(backend.AsyncIOBackend, "run_sync_in_worker_thread", classmethod(_run_inline(loop)))
     for name in ("run_sync_from_thread", "run_async_from_thread"):
 
-        def refuse(_cls: Any, *_args: Any, _name: str = name, **_kwargs: Any) -> None:
+        def refuse(_cls: Any, /, *_args: Any, _name: str = name, **_kwargs: Any) -> None:
             loop.refuse(f"anyio's {_name} (a worker thread that waits for the loop)", _FROM_THREAD)
 
         patches.put(backend.AsyncIOBackend, name, classmethod(refuse))

@@ -108,7 +108,7 @@ def _chance(loop: SimLoop, patches: Patches) -> None:
 
     patches.put(random.Random, "seed", seed)
     # The functions of the module are methods of one hidden generator, however they were imported.
-    hidden = random.random.__self__
+    hidden = random._inst
     patches.put(random, "seed", MethodType(seed, hidden))
     seed(hidden, f"{loop.seed}/random")
 
@@ -153,6 +153,7 @@ def _all_tasks(real: Callable[..., set[Any]]) -> Callable[..., set[Any]]:
     """A set filled in order of creation: asyncio fills its own in an order of the past."""
 
     def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[Any]:
-        return set(sorted(real(loop), key=hash))
+        ordered = sorted(real(loop), key=hash)
+        return set(ordered)
 
     return all_tasks
