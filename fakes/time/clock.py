@@ -99,8 +99,7 @@ class Clock(BaseEventLoop):
         return timer
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        if handle._scheduled:  # type: ignore[attr-defined]  # asyncio's own mark for "in the heap"
-            self._timers_cancelled += 1
+        self._timers_cancelled += 1
 
     def idle(self) -> bool:
         """Whether nothing is ready to run now."""

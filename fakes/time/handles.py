@@ -48,6 +48,7 @@ class SimTimer(TimerHandle):
     _source_traceback = None
     _callback: Callable[..., Any]
     _context: Context
+    _loop: Any
 
     def __init__(
         self,
@@ -66,3 +67,11 @@ class SimTimer(TimerHandle):
         self._when = due_us / 1_000_000
         self._scheduled = True
         self.lane = lane
+
+    def cancel(self) -> None:
+        if not self._cancelled:
+            self._cancelled = True
+            # asyncio cancels the timer of each sleep that is over: only those in the heap count.
+            if self._scheduled:
+                self._loop._timer_handle_cancelled(self)
+            self._callback = self._args = None  # type: ignore[assignment]  # as asyncio does

@@ -124,6 +124,7 @@ class SimLoop(Outside):
     def _run_once(self) -> None:
         """Run until told to stop: batches of ready steps, as asyncio does, and jumps between them."""
         ready, timers, marks = self._ready, self._timers, self.trace.marks
+        known = self.trace.callbacks
         cost_us, costs = self.options.step_cost_us, self.streams.get("step-cost")
         schedule = self.streams.get("schedule") if self.options.schedule == "pick" else None
         while True:
@@ -152,7 +153,8 @@ class SimLoop(Outside):
                     marks.append(task.mark)
                 else:
                     self._lane = handle.lane
-                    marks.append(self.trace.callback(callback))
+                    mark = known.get(getattr(callback, "__qualname__", None))
+                    marks.append(self.trace.callback(callback) if mark is None else mark)
                 self.steps += 1
                 if cost_us:
                     self._advance(costs.randint(0, cost_us))
@@ -214,7 +216,7 @@ class SimLoop(Outside):
 
     def _busy(self) -> str:
         """Which steps the last stretch was made of."""
-        names = self.trace.callback_names()
+        names = self.trace.names()
         names |= {task.mark: f"task {task.get_name()}" for task in self.tasks()}
         counted = Counter(names.get(mark, "a task that is gone") for mark in self.trace.marks if mark >= 0)
         return "\n".join(f"  {name}: {n} steps" for name, n in counted.most_common(_BUSY_SHOWN_MAX))

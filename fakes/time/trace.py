@@ -24,7 +24,7 @@ class Trace:
         self._steps = blake2b(digest_size=16)
         self._names = blake2b(digest_size=16)
         self._new: list[str] = []
-        self._callbacks: dict[str, int] = {}
+        self.callbacks: dict[str | None, int] = {}
 
     def task(self, number: int, coro: object, name: str, owner: object) -> int:
         """The mark for the steps of a new task."""
@@ -35,9 +35,9 @@ class Trace:
     def callback(self, callback: Callable[..., Any]) -> int:
         """The mark for a step that is no task's."""
         name = _qualname(callback)
-        mark = self._callbacks.get(name)
+        mark = self.callbacks.get(name)
         if mark is None:
-            mark = self._callbacks[name] = len(self._callbacks) * 2 + 1
+            mark = self.callbacks[name] = len(self.callbacks) * 2 + 1
             self._new.append(f"{mark} {name}\n")
         return mark
 
@@ -53,9 +53,9 @@ class Trace:
         self.fold()
         return blake2b(self._steps.digest() + self._names.digest(), digest_size=16).hexdigest()
 
-    def callback_names(self) -> dict[int, str]:
+    def names(self) -> dict[int, str]:
         """What the odd marks stand for."""
-        return {mark: name for name, mark in self._callbacks.items()}
+        return {mark: str(name) for name, mark in self.callbacks.items()}
 
 
 def _qualname(what: object) -> str:
