@@ -50,7 +50,7 @@ class Received(Fact):
 
     kind: ClassVar[str] = "received"
     seq: int
-    op: str  # submit | poll | result | find | other (providers); reserve | finalize | look_up (billing)
+    op: str  # submit poll result find cancel other (providers); reserve finalize look_up other (billing)
     method: str
     path: str
     query: str
@@ -121,6 +121,7 @@ class TaskEnded(Fact):
     units: str  # exact decimal text
     cost_nanos: int  # what the provider bills for it: 0 for a failure it does not bill
     usage_shown: str | None
+    seq: int = 0  # the request that began it; with `task_id` it names the work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,129 @@
+"""The vocabulary of misbehaviour: every act by its name in a scenario file.
+
+`do: {rate_limited: {retry_after: 30s}}` names exactly one act with its parameters. What each act is
+stands in `fakes.answer_acts` and `fakes.task_acts`; when and whom it meets, in `fakes.script`.
+"""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from fakes.answer_acts import (
+    AcceptedAndLost,
+    AnswerHeaders,
+    AppliedButAnswerLost,
+    Bloated,
+    Compressed,
+    Concurrency,
+    Cut,
+    Down,
+    Drop,
+    Error,
+    Garbage,
+    Latency,
+    NeverAnswers,
+    NotReady,
+    OddBody,
+    Quota,
+    RateLimited,
+    Refuse,
+    Rejected,
+    Reset,
+    SetCookie,
+)
+from fakes.play import Play, Strict
+from fakes.task_acts import (
+    AcceptedTwice,
+    Disagreeing,
+    Idempotency,
+    NotFoundYet,
+    SameTaskId,
+    StatusGoesBackwards,
+    TaskCosts,
+    TaskEndsWithError,
+    TaskFails,
+    TaskNeverEnds,
+    TaskTakes,
+    TaskWithoutOutput,
+    UnknownStatus,
+    Usage,
+)
+
+__all__ = ["BillingDo", "Do", "ProviderDo"]
+
+
+class Do(Strict):
+    """Names exactly one act: `do: {rate_limited: {retry_after: 30s}}`."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Do:
+        named = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(named) != 1:
+            raise ValueError(
+                f"do names exactly one act, and here {', '.join(named) or 'none'}; "
+                "an act without parameters is written `name: {}`"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+    @property
+    def play(self) -> Play:
+        play = getattr(self, self.name)
+        assert isinstance(play, Play)
+        return play
+
+
+class ProviderDo(Do):
+    """The acts of a task provider."""
+
+    error: Error | None = None
+    rate_limited: RateLimited | None = None
+    quota: Quota | None = None
+    concurrency: Concurrency | None = None
+    rejected: Rejected | None = None
+    not_ready: NotReady | None = None
+    odd_body: OddBody | None = None
+    never_answers: NeverAnswers | None = None
+    drop: Drop | None = None
+    reset: Reset | None = None
+    garbage: Garbage | None = None
+    accepted_and_lost: AcceptedAndLost | None = None
+    cut: Cut | None = None
+    latency: Latency | None = None
+    answer_headers: AnswerHeaders | None = None
+    set_cookie: SetCookie | None = None
+    compressed: Compressed | None = None
+    bloated: Bloated | None = None
+    not_found_yet: NotFoundYet | None = None
+    status_goes_backwards: StatusGoesBackwards | None = None
+    unknown_status: UnknownStatus | None = None
+    disagreeing: Disagreeing | None = None
+    task_fails: TaskFails | None = None
+    task_takes: TaskTakes | None = None
+    task_never_ends: TaskNeverEnds | None = None
+    task_without_output: TaskWithoutOutput | None = None
+    task_ends_with_error: TaskEndsWithError | None = None
+    task_costs: TaskCosts | None = None
+    usage: Usage | None = None
+    idempotency: Idempotency | None = None
+    accepted_twice: AcceptedTwice | None = None
+    same_task_id: SameTaskId | None = None
+
+
+class BillingDo(Do):
+    """The acts of the billing service."""
+
+    down: Down | None = None
+    refuse: Refuse | None = None
+    error: Error | None = None
+    odd_body: OddBody | None = None
+    never_answers: NeverAnswers | None = None
+    drop: Drop | None = None
+    reset: Reset | None = None
+    garbage: Garbage | None = None
+    applied_but_answer_lost: AppliedButAnswerLost | None = None
+    cut: Cut | None = None
+    latency: Latency | None = None

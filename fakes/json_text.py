@@ -1,0 +1,48 @@
+"""JSON as the fakes write it: compact, order kept, and numbers to the letter.
+
+A provider may send `1e308`, `NaN` or more digits than a float has; `Raw` puts exactly such text into a
+document, so that no number passes through a float on its way to the wire.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+__all__ = ["Raw", "json_bytes", "parsed"]
+
+_DEPTH_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Text that stands in a document as it is."""
+
+    text: str
+
+
+def json_bytes(value: object) -> bytes:
+    return _written(value, 0).encode()
+
+
+def _written(value: object, depth: int) -> str:
+    if depth > _DEPTH_MAX:
+        raise ValueError(f"a document nested deeper than {_DEPTH_MAX}")
+    if isinstance(value, Raw):
+        return value.text
+    if isinstance(value, Mapping):
+        inner = (f"{json.dumps(str(key))}:{_written(item, depth + 1)}" for key, item in value.items())
+        return "{" + ",".join(inner) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(_written(item, depth + 1) for item in value) + "]"
+    return json.dumps(value)
+
+
+def parsed(body: bytes) -> object:
+    """The JSON value of a body, or None where it is not JSON (or is `null`)."""
+    try:
+        value: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value
