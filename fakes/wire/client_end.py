@@ -50,6 +50,7 @@ class ClientEnd:
 
     __slots__ = (
         "_bell",
+        "_blocked",
         "_clock",
         "_clock_us",
         "_complete",
@@ -82,6 +83,7 @@ class ClientEnd:
         on_done: Callable[[ClientEnd], None],
     ) -> None:
         self._bell = Bell(loop)
+        self._blocked = False  # Waits until the app has read more of the request.
         self._clock: asyncio.TimerHandle | None = None
         self._clock_us = 0
         self._complete = False  # The answer was read to its end.
@@ -108,8 +110,9 @@ class ClientEnd:
         self._bell.ring()
 
     def unblocked(self) -> None:
-        """The app read some of the request."""
-        self._bell.ring()
+        """The app read some of the request. No news for a client that reads: its time-out runs on."""
+        if self._blocked:
+            self._bell.ring()
 
     def given(self) -> None:
         """A connection came free, and it is ours."""
@@ -185,7 +188,8 @@ class ClientEnd:
         if self.done:
             return
         self._finish()
-        if self.up is not None:
+        # A run that is over closes what still waits; then there is no network left to tell.
+        if self.up is not None and not self._loop.is_closed():
             self.up.push(GONE)
 
     # How it waits.
@@ -217,7 +221,9 @@ class ClientEnd:
         for start in range(0, len(piece), BUFFER_HIGH):
             part = piece[start : start + BUFFER_HIGH]
             while server.unread and server.unread + len(part) > BUFFER_HIGH and not self._answered():
+                self._blocked = True
                 await self._wait(self._timeouts.write_us, WriteTimeout, "the request was not taken")
+                self._blocked = False
             if self._answered():
                 return False
             server.unread += len(part)

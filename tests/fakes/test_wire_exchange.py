@@ -1,5 +1,6 @@
 """One call over the simulated network, when nothing goes wrong: what each end sees, and when."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 
-from fakes.time import current_loop, run_virtual
+from fakes.time import Options, current_loop, run_virtual
 from fakes.wire import (
     Answer,
     DirectClient,
@@ -178,8 +179,6 @@ def test_a_stream_arrives_as_it_is_sent() -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         async def ticks() -> Any:
-            import asyncio
-
             for n in range(3):
                 await asyncio.sleep(0.05)
                 yield b"%d" % n
@@ -191,10 +190,8 @@ def test_a_stream_arrives_as_it_is_sent() -> None:
         wire = Wire(loop)
         wire.attach("a.test", app)
         wire.link("client", "a.test").latency = Fixed(10_000)
-        arrived: list[tuple[int, bytes]] = []
         async with DirectClient(wire, "client").stream("GET", "http://a.test/") as answer:
-            async for chunk in answer.chunks():
-                arrived.append((loop.now_us, chunk))
+            arrived = [(loop.now_us, chunk) async for chunk in answer.chunks()]
         assert wire.open_exchanges() == 0
         return arrived
 
@@ -204,13 +201,9 @@ def test_a_stream_arrives_as_it_is_sent() -> None:
 @pytest.mark.parametrize("schedule", ["fifo", "pick"])
 def test_one_channel_never_reorders(schedule: Any) -> None:
     """However the latencies fall and whatever the scheduler picks, bytes arrive in the order sent."""
-    from fakes.time import Options
-
     sent = [b"%04d" % n for n in range(200)]
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        import asyncio
-
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for piece in sent:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
