@@ -212,7 +212,9 @@ class HoldPage:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Billing said no. `code`: insufficient_funds | over_budget | account_unknown | conflict."""
+    """Billing said no. `code`: insufficient_funds | over_budget | account_unknown | hold_unknown |
+    conflict (the key, or the hold, already stands for something else).
+    """
 
     code: str
 
@@ -312,6 +314,9 @@ class Store(Protocol):
     # Intents
     async def due_intents(self, *, now_us: int, lease_until_us: int, limit: int) -> Sequence[Intent]:
         """Undelivered intents that are due and not leased; leases them, which counts as a try."""
+
+    async def next_intent_us(self) -> int | None:
+        """When the next intent is due, or its lease ends; None while nothing is owed."""
 
     async def delivered(self, intent: Intent, *, flags: Sequence[str] = (), now_us: int) -> bool:
         """The intent is done and its call finalizing → finalized, together.

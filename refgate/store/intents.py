@@ -7,11 +7,12 @@ from refgate.ports import Intent
 from refgate.store.calls import finish
 from refgate.store.rows import INTENT, intent_of, text
 
-__all__ = ["any_due", "delivered", "lease", "postpone"]
+__all__ = ["delivered", "lease", "next_us", "postpone"]
 
 
-def any_due(cx: sqlite3.Connection, *, now_us: int) -> bool:
-    return cx.execute("SELECT 1 FROM intents WHERE next_us <= ? LIMIT 1", (now_us,)).fetchone() is not None
+def next_us(cx: sqlite3.Connection) -> int | None:
+    earliest: int | None = cx.execute("SELECT min(next_us) FROM intents").fetchone()[0]
+    return earliest
 
 
 def lease(cx: sqlite3.Connection, *, now_us: int, lease_until_us: int, limit: int) -> Sequence[Intent]:
@@ -41,6 +42,7 @@ def delivered(cx: sqlite3.Connection, intent: Intent, *, flags: Sequence[str], n
 
 def postpone(cx: sqlite3.Connection, intent: Intent, *, next_us: int, error: str, stuck: bool) -> None:
     cx.execute(
-        "UPDATE intents SET next_us = ?, error = ?, stuck = ? WHERE intent_id = ? AND done_us IS NULL",
+        "UPDATE intents SET next_us = ?, error = ?, stuck = max(stuck, ?)"
+        " WHERE intent_id = ? AND done_us IS NULL",
         (next_us, text(error), int(stuck), intent.intent_id),
     )

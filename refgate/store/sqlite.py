@@ -105,11 +105,15 @@ class SqliteStore:
             return calls.stored_answer(cx, call_id, which)
 
     async def due_intents(self, *, now_us: int, lease_until_us: int, limit: int) -> Sequence[Intent]:
-        with self.database.read() as cx:
-            if not intents.any_due(cx, now_us=now_us):
-                return ()
+        next_us = await self.next_intent_us()
+        if next_us is None or next_us > now_us:
+            return ()
         with self.database.write() as cx:
             return intents.lease(cx, now_us=now_us, lease_until_us=lease_until_us, limit=limit)
+
+    async def next_intent_us(self) -> int | None:
+        with self.database.read() as cx:
+            return intents.next_us(cx)
 
     async def delivered(self, intent: Intent, *, flags: Sequence[str] = (), now_us: int) -> bool:
         with self.database.write() as cx:

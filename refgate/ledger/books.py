@@ -1,0 +1,205 @@
+"""The embedded ledger: accounts, holds and double entries, as a `Billing` on the store's own file.
+
+Theory of operation
+===================
+Money of an account lies in three books: `available`, `held`, `settled`. Every movement is a group of
+entries (one `txn_id`) whose sum is 0, written in the transaction that changes the balances, so that
+granted = available + held + settled at every commit; the table's own CHECK refuses anything else.
+
+Rule 1: a key is applied once; the same call under it gives the same result, another one a conflict.
+Rule 2: a hold opens only where it fits: hold <= available, settled + held + hold <= budget.
+Rule 3: a capture is never refused for want of money: the work is done. `available` may go below zero.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from refgate.money import NANOS_MAX
+from refgate.ports import BillingUnreachable, Hold, HoldPage, Refused, StoreUnavailable
+from refgate.store.database import Database
+from refgate.store.rows import HOLD, hold_of, text
+
+__all__ = ["Books", "Grant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an account starts with, once; and what it may spend and hold together, as of now."""
+
+    granted_nanos: int
+    budget_nanos: int | None = None
+
+
+class Books:
+    """Shares the store's `Database`, but never a transaction: a remote service could not either.
+
+    A ledger that cannot be reached is billing that gave no verdict: BillingUnreachable, as if remote.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], int], ids: Callable[[str], str]) -> None:
+        self._database = database
+        self._clock = clock
+        self._ids = ids
+
+    def open_accounts(self, accounts: Mapping[str, Grant]) -> None:
+        """At each start of each replica: a grant is applied once, a changed budget counts from now on."""
+        with self._database.write() as cx:
+            for account, grant in accounts.items():
+                self._open_account(cx, account, grant)
+
+    def _open_account(self, cx: sqlite3.Connection, account: str, grant: Grant) -> None:
+        fresh = cx.execute(
+            "INSERT OR IGNORE INTO accounts"
+            " (account, granted_nanos, available_nanos, held_nanos, settled_nanos, budget_nanos)"
+            " VALUES (?, ?, ?, 0, 0, ?)",
+            (account, grant.granted_nanos, grant.granted_nanos, grant.budget_nanos),
+        )
+        if fresh.rowcount == 0:
+            cx.execute(
+                "UPDATE accounts SET budget_nanos = ? WHERE account = ?", (grant.budget_nanos, account)
+            )
+            return
+        self._enter(
+            cx,
+            f"grant:{account}",
+            account,
+            "grant",
+            {"granted": -grant.granted_nanos, "available": grant.granted_nanos},
+        )
+
+    async def reserve(
+        self, *, key: str, account: str, amount_nanos: int, call_id: str, provider: str
+    ) -> Hold | Refused:
+        with _as_billing(), self._database.write() as cx:
+            row = cx.execute(f"SELECT {HOLD}, provider FROM holds WHERE key = ?", (key,)).fetchone()
+            if row is not None:
+                known = hold_of(row[:-1])
+                same = (known.account, known.amount_nanos, known.call_id, row[-1])
+                return known if same == (account, amount_nanos, call_id, provider) else Refused("conflict")
+            refused = _refusal(cx, account, amount_nanos)
+            if refused is not None:
+                return refused
+            hold = Hold(
+                self._ids("hold"), key, account, call_id, amount_nanos, "open", 0, opened_us=self._clock()
+            )
+            cx.execute(
+                "INSERT INTO holds (hold_id, key, account, call_id, provider, amount_nanos, state, opened_us)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (hold.hold_id, key, account, call_id, provider, amount_nanos, hold.state, hold.opened_us),
+            )
+            self._shift(
+                cx,
+                f"hold:{hold.hold_id}",
+                account,
+                "hold",
+                {"available": -amount_nanos, "held": amount_nanos},
+                call_id=call_id,
+            )
+            return hold
+
+    async def finalize(self, *, key: str, hold_id: str, amount_nanos: int, reason: str) -> Refused | None:
+        with _as_billing(), self._database.write() as cx:
+            row = cx.execute(
+                f"SELECT {HOLD}, finalize_key FROM holds WHERE hold_id = ?", (hold_id,)
+            ).fetchone()
+            if row is None:
+                return Refused("hold_unknown")
+            hold = hold_of(row[:-1])
+            if hold.state != "open":
+                again = (row[-1], hold.captured_nanos) == (key, amount_nanos)
+                return None if again else Refused("conflict")
+            if cx.execute("SELECT 1 FROM holds WHERE finalize_key = ?", (key,)).fetchone() is not None:
+                return Refused("conflict")
+            cx.execute(
+                "UPDATE holds SET state = 'finalized', captured_nanos = ?, finalize_key = ?, reason = ?"
+                " WHERE hold_id = ?",
+                (amount_nanos, key, text(reason), hold_id),
+            )
+            self._shift(
+                cx,
+                f"finalize:{hold_id}",
+                hold.account,
+                "capture" if amount_nanos else "release",
+                {
+                    "held": -hold.amount_nanos,
+                    "settled": amount_nanos,
+                    "available": hold.amount_nanos - amount_nanos,
+                },
+                call_id=hold.call_id,
+            )
+            return None
+
+    async def open_holds(self, *, opened_before_us: int, after: str | None, limit: int) -> HoldPage:
+        with _as_billing(), self._database.read() as cx:
+            rows = cx.execute(
+                f"SELECT {HOLD} FROM holds WHERE state = 'open' AND opened_us < ?"
+                " AND seq > coalesce((SELECT seq FROM holds WHERE hold_id = ?), 0) ORDER BY seq LIMIT ?",
+                (opened_before_us, after, limit),
+            ).fetchall()
+        holds = tuple(hold_of(row) for row in rows)
+        return HoldPage(holds, holds[-1].hold_id if len(holds) == limit else None)
+
+    def _shift(
+        self,
+        cx: sqlite3.Connection,
+        txn_id: str,
+        account: str,
+        kind: str,
+        by: Mapping[str, int],
+        *,
+        call_id: str,
+    ) -> None:
+        cx.execute(
+            "UPDATE accounts SET available_nanos = available_nanos + ?, held_nanos = held_nanos + ?,"
+            " settled_nanos = settled_nanos + ? WHERE account = ?",
+            (by.get("available", 0), by.get("held", 0), by.get("settled", 0), account),
+        )
+        self._enter(cx, txn_id, account, kind, by, call_id=call_id)
+
+    def _enter(
+        self,
+        cx: sqlite3.Connection,
+        txn_id: str,
+        account: str,
+        kind: str,
+        by: Mapping[str, int],
+        *,
+        call_id: str | None = None,
+    ) -> None:
+        now_us = self._clock()
+        cx.executemany(
+            "INSERT INTO entries (entry_id, txn_id, book, account, amount_nanos, call_id, kind, at_us)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (f"{txn_id}/{book}", txn_id, book, account, amount_nanos, call_id, kind, now_us)
+                for book, amount_nanos in by.items()
+                if amount_nanos != 0
+            ],
+        )
+
+
+@contextmanager
+def _as_billing() -> Iterator[None]:
+    try:
+        yield
+    except StoreUnavailable as away:
+        raise BillingUnreachable(str(away)) from away
+
+
+def _refusal(cx: sqlite3.Connection, account: str, amount_nanos: int) -> Refused | None:
+    if not 0 <= amount_nanos <= NANOS_MAX:
+        raise ValueError("a hold is between 0 and NANOS_MAX")
+    row = cx.execute(
+        "SELECT available_nanos, held_nanos, settled_nanos, budget_nanos FROM accounts WHERE account = ?",
+        (account,),
+    ).fetchone()
+    if row is None:
+        return Refused("account_unknown")
+    available, held, settled, budget = row
+    if amount_nanos > available:
+        return Refused("insufficient_funds")
+    if budget is not None and settled + held + amount_nanos > budget:
+        return Refused("over_budget")
+    return None
