@@ -14,8 +14,6 @@ Each carries the virtual time and, where it helps, the tasks that wait and where
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 __all__ = [
     "Deadlock",
     "Livelock",
@@ -62,9 +60,3 @@ class OutsideWorld(SimulationError):
 
 class Unhandled(SimulationError, ExceptionGroup[Exception]):
     """Failures inside the run that nobody retrieved: tasks nobody awaited, callbacks that raised."""
-
-    def __new__(cls, message: str, failures: Sequence[Exception]) -> Unhandled:
-        return super().__new__(cls, message, failures)
-
-    def derive(self, excs: Sequence[Exception]) -> Unhandled:  # type: ignore[override]  # typeshed: see below
-        return Unhandled(self.message, excs)

@@ -54,6 +54,9 @@ class SimLoop(Outside):
         self._collector = collector
         self._tasks: list[ref[SimTask]] = []
         self._tasks_prune_at = _PRUNE_MIN
+        self._roots: list[SimTask] = []
+        """Spawned tasks, which nobody else need hold: asyncio itself would lose them."""
+        self._roots_prune_at = _PRUNE_MIN
         self._quiet_from = 0
         self._check_every = min(_CHECK_STEPS, options.livelock_steps, options.steps_max)
         self._check_at = 0
@@ -61,6 +64,10 @@ class SimLoop(Outside):
     def digest(self) -> str:
         """The trace so far in 32 characters: equal digests, equal runs."""
         return self.trace.digest()
+
+    def close(self) -> None:
+        self._roots.clear()
+        super().close()
 
     # Tasks and owners.
 
@@ -104,7 +111,12 @@ class SimLoop(Outside):
         """
         context = Context()
         context.run(OWNER.set, owner)
-        return self.create_task(coro, name=name, context=context)
+        task = self.create_task(coro, name=name, context=context)
+        if len(self._roots) >= self._roots_prune_at:
+            self._roots = [root for root in self._roots if not root.done()]
+            self._roots_prune_at = max(_PRUNE_MIN, 2 * len(self._roots))
+        self._roots.append(task)
+        return task
 
     def cut(self, owner: Owner) -> None:
         """Cut the power: no further step of this owner runs, not even a `finally`."""
@@ -137,7 +149,7 @@ class SimLoop(Outside):
                 self._release()
             for _ in range(len(ready)):
                 if schedule is not None:
-                    ready.rotate(-schedule.randrange(len(ready)))
+                    ready.rotate(int(schedule.random() * len(ready)))
                 handle = ready.popleft()
                 if handle._cancelled:
                     continue
@@ -157,7 +169,7 @@ class SimLoop(Outside):
                     marks.append(self.trace.callback(callback) if mark is None else mark)
                 self.steps += 1
                 if cost_us:
-                    self._advance(costs.randint(0, cost_us))
+                    self._advance(int(costs.random() * (cost_us + 1)))
                 try:
                     context.run(callback, *handle._args)
                 except (SystemExit, KeyboardInterrupt):

@@ -16,7 +16,7 @@ from fakes.time.errors import OutsideWorld
 from fakes.time.generators import Generators
 from fakes.time.handles import SimHandle
 from fakes.time.options import Options
-from fakes.time.owners import OWNER
+from fakes.time.owners import OWNER, PowerCut
 from fakes.time.tasks import SimFuture
 
 __all__ = ["Outside"]
@@ -102,7 +102,9 @@ class Outside(Generators):
         events._set_running_loop(None)
         try:
             result = context.run(func, *args)
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit, PowerCut):
+            raise
+        except BaseException as error:
             future.set_exception(error)
         else:
             future.set_result(result)

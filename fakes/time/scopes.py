@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import functools
 from collections.abc import Callable
@@ -59,6 +60,7 @@ def order_anyio(loop: SimLoop, patches: Patches) -> None:
     # anyio writes id(scope) into the messages of cancellations.
     patches.put(backend, "id", stable_id)
     patches.put(backend.AsyncIOBackend, "run_sync_in_worker_thread", classmethod(_run_inline(loop)))
+    patches.put(backend, "all_tasks", asyncio.all_tasks)
     for name in ("run_sync_from_thread", "run_async_from_thread"):
 
         def refuse(_cls: Any, /, *_args: Any, _name: str = name, **_kwargs: Any) -> None:

@@ -51,9 +51,8 @@ def sealed(loop: SimLoop) -> Iterator[None]:
             _clocks(loop, patches)
             _chance(loop, patches)
             _doors(loop, patches)
+            patches.put(asyncio, "all_tasks", _all_tasks(asyncio.all_tasks))
             order_anyio(loop, patches)
-            tasks_of = patches.put(asyncio, "all_tasks", None)
-            patches.put(asyncio, "all_tasks", _all_tasks(tasks_of))
             yield
         finally:
             random.setstate(chance)
