@@ -75,6 +75,10 @@ class TaskProvider:
         """Journals every task whose end has passed by `now_us` (by default: now)."""
         self._workshop.settle(self._clock() if now_us is None else now_us)
 
+    def calm(self) -> None:
+        """From now on the provider behaves: its script is over."""
+        self._stagehand.player.end()
+
     # --- what the front asks ---
 
     def see(self, request: Request) -> Seen:
