@@ -28,7 +28,8 @@ openmeterio/openmeter#5118 formancehq/wallets#109 formancehq/wallets#110 tashfee
 Augustas11/macprovider#200 x402-foundation/x402#808 KeeperHub/keeperhub#1877 getlago/lago-agent-toolkit#65
 BerriAI/litellm#38157 BerriAI/litellm#34805 BerriAI/litellm#35531 BerriAI/litellm#33872 BerriAI/litellm#34820
 BerriAI/litellm#34887 BerriAI/litellm#32221 BerriAI/litellm#37105 maximhq/bifrost#2873
-QuantumNous/new-api#6911 QuantumNous/new-api#7401 QuantumNous/new-api#4429 QuantumNous/new-api#2050 QuantumNous/new-api#4211
+QuantumNous/new-api#6911 QuantumNous/new-api#7401 QuantumNous/new-api#4429
+QuantumNous/new-api#2050 QuantumNous/new-api#4211
 QuantumNous/new-api#6074 QuantumNous/new-api#2025 elizaOS/eliza#11920 decocms/studio#5761
 screenpipe/screenpipe#5747
 BerriAI/litellm#10011 scaleapi/llm-engine#874 QuantumNous/new-api#6754 nexu-io/open-design#6044
@@ -78,9 +79,10 @@ def test_every_act_of_a_file_is_expected_to_play(suite: list[Loaded]) -> None:
 
 
 def _acts(loaded: Loaded) -> set[str]:
-    acts = [act for part in loaded.scenario.providers.values() for act in part.acts]
-    billed = loaded.scenario.billing.acts if loaded.scenario.billing else ()
-    return {act.do.name for act in (*acts, *billed)}
+    scenario = loaded.scenario
+    billed = scenario.billing.acts if scenario.billing else ()
+    provided = {act.do.name for part in scenario.providers.values() for act in part.acts}
+    return provided | {act.do.name for act in billed}
 
 
 def test_every_hazard_has_a_file(suite: list[Loaded]) -> None:
