@@ -38,6 +38,7 @@ class Collector:
 
     def __exit__(self, *_: object) -> None:
         if self._froze:
+            gc.collect()  # this run's garbage only; thawed, it would wait for a rare full round
             gc.unfreeze()
         if self._was_enabled:
             gc.enable()

@@ -19,40 +19,44 @@ from fakes.time.tasks import SimTask
 
 __all__ = ["run_virtual"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _DEFAULTS = Options()
 _ROUNDS_MAX = 16
 _CLOSE_TRIES = 3
 
 
-def run_virtual(main: Callable[[], Awaitable[T]], *, seed: int = 0, options: Options = _DEFAULTS) -> T:
+def run_virtual(main: Callable[[], Awaitable[_T]], *, seed: int = 0, options: Options = _DEFAULTS) -> _T:
     """Run `main()` to its end in virtual time, and return what it returns.
 
     Ends as `asyncio.run` does: what still runs is cancelled and awaited. Raises what `main` raises;
     else `OutsideWorld` if anything was refused, `Unhandled` if anything failed and nobody looked.
     """
     with Collector() as collector:
-        loop = SimLoop(seed, options, collector)
-        try:
-            with sealed(loop):
-                try:
-                    result = _play(loop, main)
-                finally:
-                    _bury(loop, collector)
-        finally:
-            loop.close()
+        return _run(main, SimLoop(seed, options, collector), collector)
+
+
+def _run(main: Callable[[], Awaitable[_T]], loop: SimLoop, collector: Collector) -> _T:
+    # A frame of its own: when it is gone, so is the world, and the collector's last round finds it.
+    try:
+        with sealed(loop):
+            try:
+                result = _play(loop, main)
+            finally:
+                _bury(loop, collector)
+    finally:
+        loop.close()
     _judge(loop)
     return result
 
 
-def _play(loop: SimLoop, main: Callable[[], Awaitable[T]]) -> T:
-    async def entry() -> T:
+def _play(loop: SimLoop, main: Callable[[], Awaitable[_T]]) -> _T:
+    async def entry() -> _T:
         return await main()
 
     task = loop.create_task(entry(), name="main")
     try:
-        result: T = loop.run_until_complete(task)
+        result: _T = loop.run_until_complete(task)
     except BaseException as error:
         # A task that is done failed by itself; else the loop gave up, and no step may follow.
         if task.done():
