@@ -91,9 +91,11 @@ class RemoteBilling:
         rows = said.get("holds")
         if not isinstance(rows, list) or len(rows) > limit:
             raise BillingUnreachable("the service lists holds in no known form")
-        holds = tuple(_hold(row) for row in rows)
+        holds = (_hold(row) for row in rows)
         following = None if said.get("next") is None else _text(said, "next")
-        return HoldPage(tuple(hold for hold in holds if hold.opened_us < opened_before_us), following)
+        return HoldPage(
+            tuple(hold for hold in holds if hold and hold.opened_us < opened_before_us), following
+        )
 
     async def _ask(self, method: str, path: str, asked: Mapping[str, Any] | None) -> dict[str, Any] | Refused:
         body = b"" if asked is None else json.dumps(asked).encode()
@@ -122,19 +124,23 @@ def _document(body: bytes) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _hold(row: object) -> Hold:
+def _hold(row: object) -> Hold | None:
+    """None for a row that none of our reserves can have made: others may share the service."""
     if not isinstance(row, dict):
-        raise BillingUnreachable("the service lists holds in no known form")
-    return Hold(
-        hold_id=_text(row, "hold_id"),
-        key=_text(row, "key"),
-        account=_text(row, "account"),
-        call_id=_text(row, "call_id"),
-        amount_nanos=_amount(row, "amount_nanos"),
-        state=_text(row, "state"),
-        captured_nanos=_amount(row, "captured_nanos"),
-        opened_us=_amount(row, "opened_us"),
-    )
+        return None
+    try:
+        return Hold(
+            hold_id=_text(row, "hold_id"),
+            key=_text(row, "key"),
+            account=_text(row, "account"),
+            call_id=_text(row, "call_id"),
+            amount_nanos=_amount(row, "amount_nanos"),
+            state=_text(row, "state"),
+            captured_nanos=_amount(row, "captured_nanos"),
+            opened_us=_amount(row, "opened_us"),
+        )
+    except BillingUnreachable:
+        return None
 
 
 def _text(said: Mapping[str, Any], name: str) -> str:
