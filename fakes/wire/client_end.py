@@ -27,7 +27,7 @@ from fakes.wire.errors import (
 from fakes.wire.link import Link
 from fakes.wire.pipe import Bell, Pipe
 from fakes.wire.request import Body
-from fakes.wire.server_end import BUFFER_HIGH, END, GONE, Down, Mark, Opening, ServerEnd, Up
+from fakes.wire.server_end import BUFFER_HIGH, END, GONE, Down, Opening, ServerEnd, Up
 
 __all__ = ["NO_TIMEOUTS", "ClientEnd", "Timeouts"]
 
@@ -156,7 +156,8 @@ class ClientEnd:
 
     async def head(self) -> Head:
         item = await self._next()
-        assert isinstance(item, Head)
+        if type(item) is not Head:
+            raise self._broken(item)
         return item
 
     async def chunk(self) -> bytes | None:
@@ -165,14 +166,15 @@ class ClientEnd:
             if self._complete:
                 return None
             raise ReadFailed("the client has left this exchange")
-        item = await self._next()
+        inbox = self._inbox
+        item = inbox.popleft() if inbox else await self._next()
         if item is END:
             self._complete = True
             self.link.completed += 1
             self._finish()
             return None
-        assert type(item) is bytes
-        inbox = self._inbox
+        if type(item) is not bytes:
+            raise self._broken(item)
         if inbox and type(inbox[0]) is bytes:
             parts = [item]
             while inbox and type(part := inbox[0]) is bytes:
@@ -194,14 +196,15 @@ class ClientEnd:
 
     # How it waits.
 
-    async def _next(self) -> Head | bytes | Mark:
-        inbox = self._inbox
-        while not inbox:
+    async def _next(self) -> Down:
+        while not self._inbox:
             await self._wait(self._timeouts.read_us, ReadTimeout, "nothing arrived")
-        item = inbox.popleft()
-        if isinstance(item, WireError):
-            self._finish()
-            raise item
+        return self._inbox.popleft()
+
+    def _broken(self, item: Down) -> WireError:
+        """What came instead of the answer: the end of this connection."""
+        assert isinstance(item, WireError)
+        self._finish()
         return item
 
     async def _write_pieces(self, body: AsyncIterable[bytes]) -> bool:

@@ -112,11 +112,8 @@ def _request(method: str, url: str, headers: _Headers, body: Body) -> Request:
     scheme, mark, rest = url.partition("://")
     if not mark:
         raise RequestInvalid(f"not an absolute URL: {url}")
-    slash = rest.find("/")
-    question = rest.find("?")
-    start = min((at for at in (slash, question) if at >= 0), default=len(rest))
-    netloc, target = rest[:start], rest[start:].partition("#")[0]
-    path, _, query = target.partition("?")
+    rest, _, query = rest.partition("#")[0].partition("?")
+    netloc, _, path = rest.partition("/")
     name, _, port = netloc.partition(":")
     raw: RawHeaders = [(b"host", netloc.encode("latin-1"))]
     framed = False
@@ -138,7 +135,7 @@ def _request(method: str, url: str, headers: _Headers, body: Body) -> Request:
         scheme=scheme,
         host=name,
         port=int(port) if port else (443 if scheme == "https" else 80),
-        path=path.encode("latin-1") or b"/",
+        path=b"/" + path.encode("latin-1"),
         query=query.encode("latin-1"),
         headers=raw,
         body=body,

@@ -227,7 +227,7 @@ class Wire:
     def _start(self, host: _Host, request: Request, server: ServerEnd) -> None:
         """The request reached the host: run its app, as one task of the host's owner."""
         client = server.client
-        server.task = self._loop.spawn(
+        self._loop.spawn(
             host.owner,
             server.run(
                 host.app,
@@ -253,6 +253,7 @@ class Wire:
         """Forget an exchange once both of its ends are done."""
         if client.done and (client.server is None or client.server.done):
             self._open.pop(client.number, None)
+            client.server = client.up = None  # Else the two ends would wait for the garbage collector.
 
     def _watch(self, owner: Owner) -> None:
         if owner not in self._watched:

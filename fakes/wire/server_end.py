@@ -79,7 +79,6 @@ class ServerEnd:
         "done",
         "gone",
         "owner",
-        "task",
         "unread",
     )
 
@@ -109,7 +108,6 @@ class ServerEnd:
         self.done = False  # The app returned, or will never run.
         self.gone = False  # No byte can reach the client any more.
         self.owner = owner
-        self.task: asyncio.Task[None] | None = None  # Kept: the loop holds tasks weakly.
         self.unread = 0  # Bytes of the request on their way or unread by the app.
 
     # What arrives from the client.

@@ -28,12 +28,17 @@ class AnswerStream:
         self._transport = transport
         self._request = request
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
         try:
-            while (chunk := await self._end.chunk()) is not None:
-                yield chunk
+            chunk = await self._end.chunk()
         except WireError as error:
             raise self._transport.translated(error, self._request) from error
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
 
     async def aclose(self) -> None:
         self._end.leave()
@@ -48,12 +53,14 @@ class WireTransport:
     def __init__(self, wire: Wire, src: str) -> None:
         self._wire = wire
         self._src = src
+        self._asked: tuple[float | None, ...] = (None,) * 4
+        self._limits = NO_TIMEOUTS
         self._kinds = {kind: getattr(self.library, name) for kind, name in _NAMES.items()}
 
     async def handle_async_request(self, request: Any) -> Any:
         try:
             head, end = await self._wire.call(
-                self._src, self._outgoing(request), _timeouts(request.extensions)
+                self._src, self._outgoing(request), self._timeouts(request.extensions.get("timeout"))
             )
         except WireError as error:
             raise self.translated(error, request) from error
@@ -71,6 +78,16 @@ class WireTransport:
         """The same trouble in the library's words."""
         translated: Exception = self._kinds[type(error)](str(error), request=request)
         return translated
+
+    def _timeouts(self, given: Mapping[str, float | None] | None) -> Timeouts:
+        """The library's seconds as ours; a client nearly always asks for the same again."""
+        if not given:
+            return NO_TIMEOUTS
+        asked = (given.get("connect"), given.get("read"), given.get("write"), given.get("pool"))
+        if asked != self._asked:
+            self._asked = asked
+            self._limits = Timeouts(*(None if limit is None else round(limit * 1_000_000) for limit in asked))
+        return self._limits
 
     def _outgoing(self, request: Any) -> Request:
         url = request.url
@@ -109,19 +126,3 @@ _NAMES: Mapping[type[WireError], str] = {
     errors.WriteFailed: "WriteError",
     errors.WriteTimeout: "WriteTimeout",
 }
-
-
-def _timeouts(extensions: Mapping[str, Any]) -> Timeouts:
-    given = extensions.get("timeout")
-    if not given:
-        return NO_TIMEOUTS
-    return Timeouts(
-        connect_us=_us(given.get("connect")),
-        read_us=_us(given.get("read")),
-        write_us=_us(given.get("write")),
-        pool_us=_us(given.get("pool")),
-    )
-
-
-def _us(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1_000_000)
