@@ -72,6 +72,10 @@ class BillingService:
         """Every hold, as the look-up shows it."""
         return [_shown(hold) for hold in self._books.holds]
 
+    def calm(self) -> None:
+        """From now on the service behaves: its script is over."""
+        self._stagehand.player.end()
+
     # --- what the front asks ---
 
     def see(self, request: Request) -> Seen:

@@ -189,6 +189,11 @@ class Player:
         self._attempts[identity, op] = number = self._attempts.get((identity, op), 0) + 1
         return number
 
+    def end(self) -> None:
+        """The script is over: no act plays any more. What acts made of tasks stays true of them."""
+        for acts in self._by_category.values():
+            acts.clear()
+
     def first(self, category: Category, occasion: Occasion) -> Playing | None:
         """The first act of the category that plays; the others are not used up."""
         for index, act in self._by_category[category]:

@@ -28,8 +28,10 @@ __all__ = [
     "Resources",
     "Restarted",
     "Sent",
+    "StartFailed",
     "Stopped",
     "StoreFaulted",
+    "Unapplied",
 ]
 
 
@@ -101,6 +103,22 @@ class Stopped(Fact):
 class Restarted(Fact):
     kind: ClassVar[str] = "restarted"
     incarnation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartFailed(Fact):
+    """A replica's process ended before it listened; its supervisor starts it again."""
+
+    kind: ClassVar[str] = "start-failed"
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unapplied(Fact):
+    """A fault of the timeline never took effect: its place did not come before the calm."""
+
+    kind: ClassVar[str] = "unapplied"
+    fault: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

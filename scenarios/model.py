@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from fakes.durations import DurationUs
-from fakes.play import Strict, UnitsText
+from fakes.play import IdempotencyMode, Strict, UnitsText
 from fakes.script import BillingAct, ProviderAct
+from fakes.tasks.plan import cost_nanos
 from scenarios.units import Amount, ClaimText, Rate, Size
 from scenarios.yamlish import write
 
@@ -100,6 +101,12 @@ class Plan(Part):
     units: UnitsText = "0.25"
     unit_cost: Amount = 1_000_000_000
     outcome: Literal["success", "failed"] = "success"
+    idempotency: IdempotencyMode = "ignored"
+
+    @model_validator(mode="after")
+    def _whole_nanos(self) -> Plan:
+        cost_nanos(self.units, self.unit_cost)
+        return self
 
 
 class ProviderPart(Part):
@@ -386,6 +393,8 @@ class Crash(Part):
     def _one_place(self) -> Crash:
         if self.at_await is not None and self.at_commit is not None:
             raise ValueError("a crash is at_await or at_commit, not both")
+        if self.at == 0 and self.at_await is None and self.at_commit is None:
+            raise ValueError("a crash comes at a time after 0s, at_await or at_commit")
         if self.at_commit is None and self.side != "after":
             raise ValueError("side goes with at_commit")
         return self

@@ -1,0 +1,338 @@
+"""What clients do: arrive, submit, poll, retry, repeat, leave.
+
+Each block of a scenario's traffic is played by its own tasks; a call's story is told by one function.
+All waiting is in virtual time, and every loop has an end: a client gives up, a retry has its number.
+Outcomes are not judged here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fakes.durations import duration_text
+from fakes.journal import Headers
+from fakes.time import SimLoop
+from scenarios.client import Call, Client, Ended, Order
+from scenarios.gateways import PROBE, caller_of, canary_of_caller
+from scenarios.model import HttpRequest, HttpTraffic, Poll, Retry, Scenario, TaskTraffic
+from scenarios.wording import WORDINGS, Wording, end_of, poll_of, result_of, submit_body, task_id_in
+
+__all__ = ["PROXY", "Traffic"]
+
+PROXY = "/api/proxy"
+
+_PROBE_EVERY_MIN_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Submit:
+    """One client's way of submitting in one block."""
+
+    order: Order
+    wording: Wording
+    submit_path: str
+
+
+class Traffic:
+    """The clients of one world."""
+
+    def __init__(
+        self, scenario: Scenario, *, config: Mapping[str, Any], client: Client, loop: SimLoop
+    ) -> None:
+        self._scenario = scenario
+        self._config = config
+        self._client = client
+        self._loop = loop
+
+    async def play(self) -> None:
+        """Everything that clients do, to its end."""
+        async with asyncio.TaskGroup() as group:
+            for index, block in enumerate(self._scenario.traffic):
+                name = block.name or f"t{index}"
+                story = self._tasks(name, block) if isinstance(block, TaskTraffic) else self._raw(name, block)
+                group.create_task(story, name=f"traffic {name}")
+
+    async def probe(self, provider: str) -> None:
+        """One plain call to a provider, by a caller of its own, polled to its end."""
+        block = TaskTraffic(send="task", provider=provider, account=PROBE, timeout="5m")
+        call = self._client.new_call(f"key-probe-{provider}")
+        submit = self._submit(f"probe {provider}", block, call)
+        submit = replace(submit, order=replace(submit.order, op="probe"))
+        ended = await self._client.send(call, submit.order)
+        plan = self._scenario.providers[provider].plan
+        # Often enough to see both stages, and no oftener: every run pays for its probes.
+        every = duration_text(max(_PROBE_EVERY_MIN_US, (plan.takes + plan.queued) // 2))
+        await self._followed(call, submit, Poll(every=every, give_up="7d"), [ended])
+
+    # Arrivals.
+
+    async def _tasks(self, name: str, block: TaskTraffic) -> None:
+        shared = self._client.new_call(f"key-{name}") if block.key == "shared" else None
+        async with asyncio.TaskGroup() as group, aclosing(self._arrivals(name, block)) as arrivals:
+            async for who, turns in arrivals:
+                group.create_task(self._task_client(who, name, block, shared, turns), name=who)
+
+    async def _task_client(
+        self, who: str, name: str, block: TaskTraffic, shared: Call | None, turns: int
+    ) -> None:
+        for turn in range(turns):
+            if turn:
+                await self._sleep(block.pause)
+            await self._call(who, name, block, shared)
+
+    async def _raw(self, name: str, block: HttpTraffic) -> None:
+        async with asyncio.TaskGroup() as group, aclosing(self._arrivals(name, block)) as arrivals:
+            async for who, turns in arrivals:
+                group.create_task(self._raw_client(who, block, turns), name=who)
+
+    async def _raw_client(self, who: str, block: HttpTraffic, turns: int) -> None:
+        for turn in range(turns):
+            if turn:
+                await self._sleep(block.pause)
+            call = self._client.new_call()
+            for request in block.requests:
+                await self._sleep(request.wait)
+                await self._client.send(call, self._raw_order(who, block, request))
+
+    async def _arrivals(self, name: str, block: TaskTraffic | HttpTraffic) -> AsyncIterator[tuple[str, int]]:
+        """Who begins now, and how many turns it takes; the waiting between is done here."""
+        draw = self._loop.streams.get(f"traffic/{name}")
+        if block.rate is None or block.lasting is None:
+            starts = sorted(
+                (block.at + draw.randrange(block.spread + 1), number) for number in range(block.clients)
+            )
+            for at_us, number in starts:
+                await self._until(at_us)
+                yield f"{name}.{number}", block.times
+            return
+        gap_us, passed_us, number = 1 / block.rate, 0.0, 0
+        while True:
+            if block.arrivals == "random":
+                passed_us += draw.expovariate(float(block.rate))
+            else:
+                passed_us = float(gap_us * number)
+            if passed_us >= block.lasting:
+                return
+            await self._until(block.at + int(passed_us))
+            yield f"{name}.{number}", 1
+            number += 1
+
+    async def _until(self, at_us: int) -> None:
+        if at_us > self._loop.now_us:
+            await self._sleep(at_us - self._loop.now_us)
+
+    async def _sleep(self, span_us: int) -> None:
+        if span_us:
+            await asyncio.sleep(span_us / 1_000_000)
+
+    # One call.
+
+    async def _call(self, who: str, name: str, block: TaskTraffic, shared: Call | None) -> None:
+        """A call's whole story: its copies, its polls, its repeats."""
+        call = shared or self._new_call(name, block)
+        submit = self._submit(who, block, call)
+        async with asyncio.TaskGroup() as group:
+            copies = [
+                group.create_task(self._submitted(call, submit, name, block), name=f"{who} copy")
+                for _ in range(block.copies)
+            ]
+        ends = [copy.result() for copy in copies]
+        if block.again is None and not block.repeat_with_other_body:
+            await self._followed(call, submit, block.poll, ends)
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._followed(call, submit, block.poll, ends), name=f"{who} follow")
+            group.create_task(self._repeated(call, submit, block), name=f"{who} repeat")
+
+    def _new_call(self, name: str, block: TaskTraffic) -> Call:
+        call = self._client.new_call()
+        if block.key == "own":
+            call.key = f"key-{name}-{call.number}"
+        return call
+
+    async def _submitted(self, call: Call, submit: _Submit, name: str, block: TaskTraffic) -> Ended:
+        """Sent, and sent again as the block's clients retry."""
+        ended = await self._client.send(call, submit.order)
+        retry = block.retry
+        wait_us = retry.wait if retry else 0
+        for _ in range(retry.attempts - 1 if retry else 0):
+            if retry is None or not _wants_retry(retry, ended):
+                break
+            await self._sleep(max(wait_us, ended.retry_after_us))
+            wait_us = min(2 * wait_us, retry.wait_max)
+            if call.key is None:  # Nothing ties the two together: to everybody else it is a new call.
+                call = self._new_call(name, block)
+                submit = self._submit(submit.order.who, block, call)
+            ended = await self._client.send(call, submit.order)
+        return ended
+
+    async def _repeated(self, call: Call, submit: _Submit, block: TaskTraffic) -> None:
+        for _ in range(block.again.times if block.again else 0):
+            await self._sleep(block.again.after if block.again else 0)
+            await self._client.send(call, replace(submit.order, leaves_after_us=None))
+        if block.repeat_with_other_body:
+            other = self._client.new_call(call.key)
+            await self._client.send(other, self._submit(submit.order.who, block, other).order)
+
+    async def _followed(self, call: Call, submit: _Submit, poll: Poll | None, ends: list[Ended]) -> None:
+        """The task of the first answer that names one, polled as the block says."""
+        found = (task_id_in(submit.wording, ended.body) for ended in ends if ended.outcome == "ok")
+        task_id = next((one for one in found if one is not None), None)
+        if poll is None or task_id is None:
+            return
+        over = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for number in range(poll.pollers):
+                who = f"{submit.order.who} poller {number}"
+                group.create_task(self._poller(call, submit, poll, task_id, over), name=who)
+            for account in poll.also_by:
+                group.create_task(self._onlooker(call, submit, poll, task_id, account, over), name=account)
+
+    async def _poller(
+        self, call: Call, submit: _Submit, poll: Poll, task_id: str, over: asyncio.Event
+    ) -> None:
+        until_us = self._loop.now_us + poll.give_up
+        order = self._poll_order(submit, poll, task_id, submit.order.account)
+        while self._loop.now_us < until_us:
+            await self._sleep(poll.every)
+            ended = await self._client.send(call, order)
+            end = end_of(submit.wording, ended.body) if ended.outcome == "ok" else None
+            if end is None:
+                continue
+            result = self._result_order(submit, task_id) if poll.result and end == "success" else None
+            if result is not None:
+                await self._client.send(call, result)
+            for _ in range(poll.keep_polling):
+                await self._sleep(poll.every)
+                await self._client.send(call, order)
+            break
+        over.set()
+
+    async def _onlooker(
+        self, call: Call, submit: _Submit, poll: Poll, task_id: str, account: str, over: asyncio.Event
+    ) -> None:
+        """Asks about somebody else's task while its owner does, and once more afterwards."""
+        order = self._poll_order(submit, poll, task_id, account)
+        result = self._result_order(submit, task_id, account)
+        while not over.is_set():
+            await self._sleep(poll.every)
+            await self._client.send(call, order)
+        await self._client.send(call, order)
+        if result is not None:
+            await self._client.send(call, result)
+
+    # Wording.
+
+    def _submit(self, who: str, block: TaskTraffic, call: Call) -> _Submit:
+        wording = WORDINGS[self._scenario.providers[block.provider].wire]
+        path = block.path or wording.submit
+        headers = {**dict(wording.headers), **_lower(block.headers)}
+        if call.key is not None:
+            headers.setdefault("x-idempotency-key", call.key)
+        order = Order(
+            who=who,
+            op="submit",
+            method="POST",
+            path=f"{PROXY}/{block.provider}{path}",
+            account=block.thread or block.account,
+            headers=self.headers(block.account, headers, thread=block.thread, is_json=True),
+            body=submit_body(wording, call.nonce, block.body),
+            provider=block.provider,
+            timeout_us=block.timeout,
+            leaves_after_us=block.leaves_after,
+        )
+        return _Submit(order, wording, path)
+
+    def _poll_order(self, submit: _Submit, poll: Poll, task_id: str, account: str) -> Order:
+        asked = poll_of(submit.wording, task_id, submit.submit_path)
+        return replace(
+            submit.order,
+            op="poll",
+            method=asked.method,
+            path=f"{PROXY}/{submit.order.provider}{asked.path}",
+            account=account,
+            headers=self.headers(account, {}, is_json=bool(asked.body)),
+            body=asked.body,
+            task_id=task_id,
+            leaves_after_us=poll.leaves_after,
+        )
+
+    def _result_order(self, submit: _Submit, task_id: str, account: str | None = None) -> Order | None:
+        asked = result_of(submit.wording, task_id, submit.submit_path)
+        if asked is None:
+            return None
+        account = account or submit.order.account
+        return replace(
+            submit.order,
+            op="result",
+            method=asked.method,
+            path=f"{PROXY}/{submit.order.provider}{asked.path}",
+            account=account,
+            headers=self.headers(account, {}),
+            body=b"",
+            task_id=task_id,
+            leaves_after_us=None,
+        )
+
+    def _raw_order(self, who: str, block: HttpTraffic, request: HttpRequest) -> Order:
+        headers = {**_lower(block.headers), **_lower(request.headers)}
+        if request.filler is not None:
+            body = b"x" * request.filler
+        elif request.text is not None:
+            body = request.text.encode()
+        else:
+            body = b"" if request.json_body is None else json.dumps(request.json_body).encode()
+        return Order(
+            who=who,
+            op="other",
+            method=request.method,
+            path=request.path,
+            account=block.account or "",
+            headers=self.headers(block.account, headers, is_json=request.json_body is not None),
+            body=body,
+            provider=_provider_in(request.path, self._scenario),
+            timeout_us=block.timeout,
+            leaves_after_us=block.leaves_after,
+        )
+
+    def headers(
+        self,
+        account: str | None,
+        more: Mapping[str, str],
+        *,
+        thread: str | None = None,
+        is_json: bool = False,
+    ) -> Headers:
+        """The headers of a caller who acts for this account; what the block says stands above them."""
+        usual: dict[str, str] = {}
+        if account is not None:
+            caller = caller_of(self._config, account)
+            usual["authorization"] = f"Bearer {canary_of_caller(caller)}"
+            accounts = self._config.get("callers", {}).get(caller, {}).get("accounts", ())
+            if thread is None and account in accounts and accounts[0] != account:
+                thread = account
+        if thread is not None:
+            usual["x-thread-id"] = thread
+        if is_json:
+            usual["content-type"] = "application/json"
+        return tuple({**usual, **more}.items())
+
+
+def _wants_retry(retry: Retry, ended: Ended) -> bool:
+    if ended.left:
+        return False
+    return "lost" in retry.on if ended.lost else ended.status in retry.on
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _provider_in(path: str, scenario: Scenario) -> str | None:
+    name = path.removeprefix(f"{PROXY}/").partition("/")[0] if path.startswith(f"{PROXY}/") else ""
+    return name if name in scenario.providers else None

@@ -1,0 +1,199 @@
+"""The world of one run: fakes, network, replicas and clients, built from a scenario and nothing else.
+
+It lives inside one virtual loop and one journal. It builds and wires things together, and tells whoever
+plays it what there is; the order of events is the runner's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from fakes.billing import BillingService
+from fakes.durations import duration_text
+from fakes.journal import Journal
+from fakes.script import Script
+from fakes.tasks import TaskPlan, TaskProvider
+from fakes.time import SimLoop
+from fakes.wire import AppError, Escape, FaultPlayed, Wire
+from scenarios import gateways
+from scenarios.client import Client
+from scenarios.doors import Gateway
+from scenarios.faults import Timeline
+from scenarios.history import AppFailed, Escaped, LinkChanged, Resources
+from scenarios.model import ProviderPart, Scenario
+from scenarios.network import end_faults, lay
+from scenarios.observe import Observer
+from scenarios.replica import Replica
+from scenarios.traffic import Traffic
+
+__all__ = ["World"]
+
+_PROBE_GRANT_NANOS = 1_000_000 * 10**9
+
+T = TypeVar("T")
+
+
+class _Heard(list[T], Generic[T]):
+    """A list of the wire's whose growth is heard: what it notes becomes a fact at once, in order."""
+
+    def __init__(self, hear: Callable[[T], None]) -> None:
+        super().__init__()
+        self._hear = hear
+
+    def append(self, item: T, /) -> None:
+        super().append(item)
+        self._hear(item)
+
+
+class World:
+    """Everything that is there. `store` is the path of a file that does not exist yet."""
+
+    def __init__(
+        self, scenario: Scenario, *, gateway: Gateway, loop: SimLoop, journal: Journal, store: str
+    ) -> None:
+        self.scenario = scenario
+        self.config = gateways.with_probe(gateways.gateway_config(scenario))
+        self.loop = loop
+        self.journal = journal
+        self.wire = Wire(loop)
+        self._listen()
+        self.providers = {name: self._provider(name, part) for name, part in scenario.providers.items()}
+        self.billing = self._billing()
+        environ = gateways.environ(self.config)
+        self.replicas = [
+            Replica(
+                f"gateway-{number}",
+                gateway=gateway,
+                config=self.config,
+                environ=environ,
+                store=store,
+                loop=loop,
+                wire=self.wire,
+                journal=journal,
+            )
+            for number in range(scenario.gateway.replicas)
+        ]
+        names = [replica.name for replica in self.replicas]
+        lay(
+            self.wire,
+            scenario.links,
+            replicas=names,
+            providers=self.providers,
+            billing=self.billing is not None,
+        )
+        for replica in self.replicas:
+            self.wire.detach(replica.host)  # Known to the world, though nobody listens there yet.
+        self.client = Client(
+            loop=loop, wire=self.wire, journal=journal, replicas=names, balance=scenario.gateway.balance
+        )
+        self.traffic = Traffic(scenario, config=self.config, client=self.client, loop=loop)
+        self.timeline = Timeline(
+            scenario.faults,
+            replicas=self.replicas,
+            drain_us=scenario.gateway.drain,
+            loop=loop,
+            journal=journal,
+        )
+        self.observer = Observer(
+            loop=loop, wire=self.wire, journal=journal, replicas=self.replicas, billing=self.billing
+        )
+
+    def _provider(self, name: str, part: ProviderPart) -> TaskProvider:
+        plan = TaskPlan(
+            takes=duration_text(part.plan.takes),
+            queued=duration_text(part.plan.queued),
+            units=part.plan.units,
+            unit_cost_nanos=part.plan.unit_cost,
+            outcome=part.plan.outcome,
+            idempotency=part.plan.idempotency,
+        )
+        provider = TaskProvider(
+            name,
+            part.wire,
+            journal=self.journal,
+            clock=self._now_us,
+            script=Script(part.acts),
+            seed=self.loop.seed,
+            plan=plan,
+            key=gateways.canary_of_provider(name),
+            epoch_us=self.loop.options.epoch_us,
+        )
+        self.wire.attach(f"{name}.test", provider.app)
+        return provider
+
+    def _billing(self) -> BillingService | None:
+        part = self.scenario.billing
+        if part is None:
+            return None
+        billing = BillingService(
+            self.journal,
+            clock=self._now_us,
+            accounts={**part.accounts, gateways.PROBE: _PROBE_GRANT_NANOS},
+            script=Script(part.acts),
+            seed=self.loop.seed,
+            key=gateways.CANARY_BILLING,
+            epoch_us=self.loop.options.epoch_us,
+        )
+        self.wire.attach("billing.test", billing.app)
+        return billing
+
+    def _now_us(self) -> int:
+        return self.loop.now_us
+
+    @property
+    def scripts_end_us(self) -> int:
+        """When the last window of the scripts, links and store faults that has an end is over."""
+        ends = [act.until_us for part in self.scenario.providers.values() for act in part.acts]
+        ends += [act.until_us for act in (self.scenario.billing.acts if self.scenario.billing else ())]
+        ends += [link.until for link in self.scenario.links]
+        return max((end for end in ends if end is not None), default=0)
+
+    def calm(self) -> None:
+        """Scripts and links misbehave no more."""
+        for provider in self.providers.values():
+            provider.calm()
+        if self.billing is not None:
+            self.billing.calm()
+        end_faults(self.wire)
+
+    def settle_fakes(self) -> None:
+        """Every task whose end has passed is in the journal."""
+        for provider in self.providers.values():
+            provider.settle()
+
+    def count_resources(self, phase: str) -> None:
+        """What each replica that listens holds now."""
+        for replica in self.replicas:
+            if not replica.up:
+                continue
+            self._record(
+                Resources,
+                replica.name,
+                phase=phase,
+                tasks=replica.tasks,
+                exchanges=self.wire.open_exchanges(src=replica.name)
+                + self.wire.open_exchanges(dst=replica.host),
+                connections=replica.connections,
+            )
+
+    # What the wire notes becomes facts.
+
+    def _listen(self) -> None:
+        self.wire.escapes = _Heard(self._escaped)
+        self.wire.app_errors = _Heard(self._app_failed)
+        self.wire.faults_played = _Heard(self._link_played)
+
+    def _escaped(self, escape: Escape) -> None:
+        self._record(Escaped, escape.src, host=escape.host)
+
+    def _app_failed(self, failed: AppError) -> None:
+        name = failed.host.removesuffix(".test")
+        self._record(AppFailed, name, error=f"{type(failed.error).__name__}: {failed.error}")
+
+    def _link_played(self, played: FaultPlayed) -> None:
+        dst = played.dst.removesuffix(".test")
+        self._record(LinkChanged, f"{played.src}>{dst}", src=played.src, dst=dst, what=played.fault)
+
+    def _record(self, kind: Any, at: str, **said: Any) -> None:
+        self.journal.record(kind(t_us=self.loop.now_us, at=at, **said))
