@@ -1,0 +1,33 @@
+"""The promises, and the judgement: every check over one history.
+
+A check is one pure function over what was seen and what is declared. `judge` runs them all; one that
+raises is a broken check and says so, it is no pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from scenarios.checks import budget, charging, money
+from scenarios.checks.finding import Breach, Check, Finding, Function, Verdict
+from scenarios.declared import Declared
+from scenarios.history import History
+
+__all__ = ["Breach", "Check", "Finding", "Function", "Verdict", "all_checks", "judge"]
+
+
+def all_checks() -> tuple[Check, ...]:
+    """Every promise, a theme after the other."""
+    return (*money.CHECKS, *charging.CHECKS, *budget.CHECKS)
+
+
+def judge(history: History, declared: Declared, *, skip: Collection[str] = ()) -> tuple[Finding, ...]:
+    """Every check's finding about this history, in the order of `all_checks`."""
+    return tuple(_judged(one, history, declared) for one in all_checks() if one.name not in skip)
+
+
+def _judged(one: Check, history: History, declared: Declared) -> Finding:
+    try:
+        return one.function(history, declared)
+    except Exception as error:  # whatever it was, the fault is the check's, and the reader must know
+        return Finding(one.name, Verdict.ERROR, f"the check itself failed: {type(error).__name__}: {error}")

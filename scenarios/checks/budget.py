@@ -1,0 +1,138 @@
+"""Budget: what an account may commit, what it is refused, and that no provider works unheld.
+
+Committed is settled plus held. The books are walked in the order in which billing applied things; the
+clock of the books is brought to the history's by the declared epoch.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+
+from fakes.journal import BillingRefused
+from scenarios.checks.books import Books, Step
+from scenarios.checks.finding import Check, Tally, check
+from scenarios.checks.pricing import hold_declared
+from scenarios.checks.view import CallRow, Served, View
+from scenarios.declared import Declared
+from scenarios.history import History
+from scenarios.units import amount_text
+
+__all__ = [
+    "CHECKS",
+    "budget_never_exceeded",
+    "no_phantom_refusal",
+    "no_work_without_hold",
+]
+
+
+@check("budget-never-exceeded", "money")
+def budget_never_exceeded(history: History, declared: Declared, tally: Tally) -> None:
+    """No hold is taken beyond an account's grant or budget: settled + held never passes it under any
+    concurrency, save by what finished work really cost above its hold, where that is the declared policy."""
+    view, books = View.of(history, declared), Books.of(history, declared)
+    for account, steps in books.steps.items():
+        cap = declared.accounts.get(account)
+        if cap is None:
+            continue
+        committed = 0
+        for step in steps:
+            committed += step.held_nanos + step.settled_nanos
+            if step.held_nanos <= 0 or _after_the_work(step, view):
+                continue
+            if not tally.keeps(committed <= cap.cap_nanos):
+                tally.breach(
+                    f"account {account}: with this hold {amount_text(committed)} is settled or held, "
+                    f"and {amount_text(cap.cap_nanos)} is the most it may be",
+                    step.fact,
+                )
+
+
+def _after_the_work(step: Step, view: View) -> bool:
+    """Whether the hold is taken for work already done: a late success, or an admission without a hold."""
+    call = view.calls.get(step.call_id or "")
+    return call is not None and (call.late_of is not None or bool(call.flags))
+
+
+@check("no-phantom-refusal", "money")
+def no_phantom_refusal(history: History, declared: Declared, tally: Tally) -> None:
+    """Nobody is refused for want of money while settled + live holds + the hold of the request fit the
+    grant and the budget; with a remote billing service, only where that service refused."""
+    view, books = View.of(history, declared), Books.of(history, declared)
+    billing_refused_us = [fact.t_us for fact in history.of(BillingRefused) if fact.op == "reserve"]
+    committed = {account: _Committed(steps) for account, steps in books.steps.items()}
+    for exchange in view.exchanges:
+        got = exchange.answered
+        if got is None or exchange.own_code != "insufficient_funds":
+            continue
+        since_us, until_us = exchange.sent.t_us, got.t_us
+        if declared.billing == "remote":
+            after = bisect_left(billing_refused_us, since_us)
+            if not tally.keeps(after < bisect_right(billing_refused_us, until_us)):
+                tally.breach("refused for want of money, and billing refused nothing", exchange.sent, got)
+            continue
+        cap = declared.accounts.get(exchange.account)
+        provider = declared.providers.get(exchange.sent.provider or "")
+        nonce = exchange.nonce
+        hold = hold_declared(view, nonce, provider) if provider is not None and nonce is not None else None
+        if cap is None or hold is None or not books.read:
+            continue
+        most = committed[exchange.account].most(since_us, until_us) if exchange.account in committed else 0
+        if not tally.keeps(most + hold > cap.cap_nanos):
+            tally.breach(
+                f"account {exchange.account} was refused a hold of {amount_text(hold)} while "
+                f"{amount_text(most)} of {amount_text(cap.cap_nanos)} was settled or held",
+                exchange.sent,
+                got,
+            )
+
+
+class _Committed:
+    """What an account had settled and held, at any time."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.times_us = [step.t_us for step in steps]
+        self.totals = [0, *accumulate(step.held_nanos + step.settled_nanos for step in steps)]
+
+    def most(self, since_us: int, until_us: int) -> int:
+        """The most at any instant between the two."""
+        first = bisect_left(self.times_us, since_us)
+        last = bisect_right(self.times_us, until_us)
+        return max(self.totals[first : last + 1])
+
+
+@check("no-work-without-hold", "money")
+def no_work_without_hold(history: History, declared: Declared, tally: Tally) -> None:
+    """A provider hears of a submit only once a hold is open for it. Where billing cannot be reached the
+    call follows the declared policy: refused under fail_closed, and flagged on its row under fail_open."""
+    view, books = View.of(history, declared), Books.of(history, declared)
+    if not view.read_calls or not books.read:
+        return
+    for nonce, submissions in view.submissions.items():
+        calls = view.calls_of(nonce)
+        if not calls:
+            continue
+        first = submissions[0]
+        held = [call for call in calls if _held_before(call, first, books)]
+        flagged = declared.billing_unreachable == "fail_open" and any(call.flags for call in calls)
+        if not tally.keeps(bool(held) or flagged):
+            call_id = calls[0].call_id
+            tally.breach(
+                f"{first.received.at} received the submit of call {call_id} while no hold was open for it",
+                first.received,
+                calls[0].fact,
+                *books.facts(call_id),
+            )
+
+
+def _held_before(call: CallRow, served: Served, books: Books) -> bool:
+    holds = books.holds_of.get(call.call_id, ())
+    return any(hold.opened_us <= served.received.t_us for hold in holds)
+
+
+CHECKS: tuple[Check, ...] = (
+    budget_never_exceeded,
+    no_phantom_refusal,
+    no_work_without_hold,
+)

@@ -1,0 +1,259 @@
+"""Charging: what was charged against the work that really ran.
+
+Each task that a provider took on is followed to the call that stands for it, and its price computed
+again (`pricing`). Work without a charge needs a row that says so under a declared policy; a charge
+without work has no excuse.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from scenarios.checks.books import Books
+from scenarios.checks.finding import Check, Tally, check
+from scenarios.checks.holds import call_ends_by_us
+from scenarios.checks.labels import label_of
+from scenarios.checks.pricing import due, hold_declared
+from scenarios.checks.verdicts import Verdicts
+from scenarios.checks.view import CallRow, Task, View
+from scenarios.declared import Declared
+from scenarios.history import History
+from scenarios.units import amount_text
+
+__all__ = [
+    "CHECKS",
+    "cost_equals_units_times_price",
+    "failure_is_free",
+    "success_is_charged",
+]
+
+
+@check("cost-equals-tokens-times-price", "money")
+def cost_equals_units_times_price(history: History, declared: Declared, tally: Tally) -> None:
+    """The amount charged is exactly units × price of the task that really ran, in nano-dollars, rounded
+    once, half up; a task whose usage is no usable number costs what the declared policy says, flagged on
+    its row. The record names the amount that billing applied."""
+    view, books = View.of(history, declared), Books.of(history, declared)
+    verdicts = Verdicts.of(history, declared)
+    for call in view.calls.values():
+        applied = books.applied.get(call.call_id)
+        if not applied:
+            continue
+        charged = books.charged_nanos(call.call_id)
+        if call.state == "finalized" and not tally.keeps(call.amount_nanos == charged):
+            tally.breach(
+                f"call {call.call_id}: billing applied {amount_text(charged)}, and the record says "
+                f"{'nothing' if call.amount_nanos is None else amount_text(call.amount_nanos)}",
+                call.fact,
+                *books.facts(call.call_id),
+            )
+        task, provider = view.task_of(call), declared.providers.get(call.provider)
+        if task is None or provider is None or call.outcome in ("expired", "duplicate"):
+            continue
+        hold_nanos = _hold_nanos(call, task, view, books, declared)
+        first = next(iter(verdicts.told.get((task.provider, task.task_id), ())), None)
+        right = due(task, hold_nanos, provider, declared, heard=None if first is None else first.success)
+        if right is None:
+            continue
+        if not tally.keeps(charged in right.amounts):
+            amounts = " or ".join(amount_text(nanos) for nanos in sorted(right.amounts))
+            tally.breach(
+                f"call {call.call_id} was charged {amount_text(charged)}; {right.why} is {amounts}",
+                task.ended,
+                call.fact,
+                *books.facts(call.call_id),
+            )
+        elif charged in right.flagged and not tally.keeps(bool(call.flags)):
+            tally.breach(
+                f"call {call.call_id} was charged {amount_text(charged)} ({right.why}), and no flag says so",
+                task.ended,
+                call.fact,
+            )
+
+
+def _hold_nanos(call: CallRow, task: Task, view: View, books: Books, declared: Declared) -> int:
+    """What the call set aside: as declared for its route, else as billing held it."""
+    provider = declared.providers.get(call.provider)
+    right = hold_declared(view, task.nonce, provider) if task.nonce and provider else None
+    holds = books.holds_of.get(call.late_of or call.call_id, ())
+    return right if right is not None else max((hold.amount_nanos for hold in holds), default=0)
+
+
+@check("failure-is-free", "money")
+def failure_is_free(history: History, declared: Declared, tally: Tally) -> None:
+    """No billable work, no charge: a call whose work failed, was refused, or never began costs nothing."""
+    view, books = View.of(history, declared), Books.of(history, declared)
+    for call in view.calls.values():
+        work = _work_of(call, view)
+        if any(_may_be_billed(task) for task in work):
+            continue
+        charged = books.charged_nanos(call.call_id)
+        if not tally.keeps(charged == 0):
+            why = "the work failed" if any(task.ended for task in work) else "no work was done"
+            tally.breach(
+                f"call {call.call_id} on {call.account} was charged {amount_text(charged)}, and {why}",
+                call.fact,
+                *books.facts(call.call_id),
+                *(task.ended for task in work),
+            )
+    for call_id in books.applied if view.read_calls else ():
+        if call_id not in view.calls and not tally.keeps(books.charged_nanos(call_id) == 0):
+            tally.breach(
+                f"{amount_text(books.charged_nanos(call_id))} was charged for {call_id}, "
+                "which is no call of the record",
+                *books.facts(call_id),
+            )
+
+
+def _work_of(call: CallRow, view: View) -> list[Task]:
+    """Every task that the call may stand for: the one it names, or those of its nonce."""
+    origin = view.calls.get(call.late_of, call) if call.late_of else call
+    if origin.task_id is not None:
+        return list(view.tasks_called(origin.provider, origin.task_id))
+    return list(view.tasks_for(view.nonce_of(call.call_id)))
+
+
+def _may_be_billed(task: Task) -> bool:
+    if task.ended is not None and task.ended.success:
+        return True
+    return any(one.answered is not None and one.answered.shown == "success" for one in task.shown())
+
+
+@check("success-is-charged", "money")
+def success_is_charged(history: History, declared: Declared, tally: Tally) -> None:
+    """Billable work is charged, once: nothing is lost to a crash, a lost answer, a late end or a task that
+    nobody polls. A time-out is not a verdict: only after the declared deadline may a call without one be
+    released, its row says so, and a success seen later is charged once."""
+    view = View.of(history, declared)
+    if not view.read_calls:
+        return
+    matching = _Matching(history, declared)
+    for group in _submissions(view.tasks, view, declared):
+        ended = [
+            task for task in group if task.ended is not None and task.ended.success and not task.id_shared
+        ]
+        if not ended or ended[0].provider not in declared.providers:
+            continue
+        owned = next((task for task in group if matching.owners(task)), None)
+        if owned is not None:
+            if owned in ended:
+                matching.judge_owned(owned, tally)
+        elif ended[0].nonce is not None:
+            matching.judge_unowned(ended[0], tally)
+
+
+def _submissions(tasks: Iterable[Task], view: View, declared: Declared) -> Iterable[list[Task]]:
+    """Tasks by the submission that started them: one request may have started two, and a gateway that was
+    told to send again under one label may have started several."""
+    groups: dict[tuple[str, str], list[Task]] = defaultdict(list)
+    for task in tasks:
+        label = label_of(task, view, declared)
+        groups[task.provider, f"seq {task.accepted.seq}" if label is None else f"label {label}"].append(task)
+    return groups.values()
+
+
+class _Matching:
+    """Finds the call that stands for a task, and judges whether it was charged or may be without."""
+
+    def __init__(self, history: History, declared: Declared) -> None:
+        self.declared = declared
+        self.view, self.books = View.of(history, declared), Books.of(history, declared)
+        self.verdicts = Verdicts.of(history, declared)
+        self.by_task: dict[tuple[str, str], list[CallRow]] = defaultdict(list)
+        self.lates: dict[str, list[CallRow]] = defaultdict(list)
+        self.spare: Counter[tuple[str, str]] = Counter()  # calls that stand for work nobody could name
+        for call in self.view.calls.values():
+            if call.late_of is not None:
+                self.lates[call.late_of].append(call)
+            elif call.task_id is not None:
+                self.by_task[call.provider, call.task_id].append(call)
+            elif self.view.nonce_of(call.call_id) is None and (self._released(call) or self._pending(call)):
+                self.spare[call.account, call.provider] += 1
+
+    def owners(self, task: Task) -> list[CallRow]:
+        return self.by_task.get((task.provider, task.task_id), [])
+
+    def judge_owned(self, task: Task, tally: Tally) -> None:
+        provider = self.declared.providers[task.provider]
+        calls = [call for one in self.owners(task) for call in (one, *self.lates.get(one.call_id, ()))]
+        hold_nanos = _hold_nanos(calls[0], task, self.view, self.books, self.declared)
+        right = due(task, hold_nanos, provider, self.declared)
+        charged = [call for call in calls if self.books.charged_nanos(call.call_id) > 0]
+        if len(charged) > 1:
+            tally.saw()
+            total = sum(self.books.charged_nanos(call.call_id) for call in charged)
+            tally.breach(
+                f"task {task.task_id} was charged {len(charged)} times, {amount_text(total)} in all",
+                task.ended,
+                *(call.fact for call in charged),
+            )
+            return
+        free = right is not None and 0 in right.amounts
+        released = self._released(calls[0]) and not self._late_was_seen(task)
+        if charged or free or released:
+            tally.saw()
+        elif not self._pending(calls[0]):
+            tally.saw()
+            self._lost(task, calls[0], tally)
+
+    def judge_unowned(self, task: Task, tally: Tally) -> None:
+        """Nobody was told this task's id, or nobody wrote it down."""
+        free = [call for call in self.view.calls_of(task.nonce or "") if call.task_id is None]
+        for call in free:
+            if self.books.charged_nanos(call.call_id) > 0 or self._released(call):
+                tally.saw()
+                return
+        if any(self._pending(call) for call in free):
+            return
+        where = (task.account or "", task.provider)
+        if not free and self.spare[where] > 0:
+            self.spare[where] -= 1
+            tally.saw()
+            return
+        tally.saw()
+        self._lost(task, free[0] if free else None, tally)
+
+    def _lost(self, task: Task, call: CallRow | None, tally: Tally) -> None:
+        assert task.ended is not None
+        if call is None:
+            said = "no call stands for it"
+        else:
+            said = f"call {call.call_id} is {call.state}, outcome {call.outcome}, and was charged nothing"
+        tally.breach(
+            f"task {task.task_id} at {task.provider} succeeded ({task.ended.units} units), and {said}",
+            task.accepted,
+            task.ended,
+            None if call is None else call.fact,
+            *(() if call is None else self.books.facts(call.call_id)),
+        )
+
+    def _released(self, call: CallRow) -> bool:
+        """Whether the row says that its deadline passed without a verdict, by declared policy, in time."""
+        return (
+            self.declared.task_without_verdict == "release"
+            and call.outcome == "expired"
+            and bool(call.flags)
+            and call.age_us >= self.declared.verdict_within_us
+        )
+
+    def _pending(self, call: CallRow) -> bool:
+        """Whether an honest gateway may still be at work on it."""
+        if call.state in ("finalized", "rejected"):
+            return any(self._pending(late) for late in self.lates.get(call.call_id, ()))
+        opened_us = int(call.row.get("created_us", 0)) - self.declared.epoch_us
+        by_us = call_ends_by_us(call, opened_us, self.view, self.declared)
+        return by_us is None or self.view.end_us < by_us
+
+    def _late_was_seen(self, task: Task) -> bool:
+        """Whether a caller was told of the success, long enough ago for the late charge to be made."""
+        since_us = self.view.end_us - self.declared.ends_within_us
+        told = self.verdicts.told.get((task.provider, task.task_id), ())
+        return any(one.success and max(one.t_us, self.view.calm_us or 0) <= since_us for one in told)
+
+
+CHECKS: tuple[Check, ...] = (
+    cost_equals_units_times_price,
+    failure_is_free,
+    success_is_charged,
+)

@@ -1,0 +1,131 @@
+"""What a task must cost, computed again from what the provider showed and what is declared.
+
+Exact fractions, rounded once, half up, to a nano-dollar. A number that is no usable number (missing, not
+plain decimal text, negative, beyond the declared bound) costs what the declared policy says, and the row
+is flagged. Where a reading could honestly go either way, both amounts are right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from scenarios.checks.view import Task, View
+from scenarios.declared import Declared, Provider, Usage
+
+__all__ = ["Due", "due", "hold_declared", "price", "usages_for"]
+
+_NANOS = 10**9
+_PLAIN = re.compile(r"-?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_EXPONENT_MAX = 40
+_DIGITS_MAX = 30  # beyond it a gateway may honestly refuse the number as too precise
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The amounts that are right, in nano-dollars; `flagged`: those that the row must flag; `why`."""
+
+    amounts: frozenset[int]
+    flagged: frozenset[int] = frozenset()
+    why: str = ""
+
+    def __or__(self, other: Due) -> Due:
+        why = self.why if self.why == other.why else f"{self.why}, or {other.why}"
+        both = self.amounts | other.amounts
+        plain = (self.amounts - self.flagged) | (other.amounts - other.flagged)
+        return Due(both, both - plain, why)
+
+
+_FREE = Due(frozenset({0}), why="the task failed")
+
+
+def _half_up(exact: Fraction) -> int:
+    return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+
+
+def price(shown: str | None, usage: Usage) -> int | None:
+    """The exact amount for what the answer showed; None where that is no usable number."""
+    if usage.flat_nanos is not None:
+        return usage.flat_nanos
+    if shown is None or not _PLAIN.fullmatch(shown):
+        return None
+    number = Decimal(shown)
+    if number < 0 or (number and number.adjusted() > _EXPONENT_MAX):
+        return None
+    if number and number.adjusted() < -_EXPONENT_MAX:
+        return 0
+    nanos = _half_up(Fraction(number) * usage.unit_price * _NANOS)
+    return None if usage.max_nanos is not None and nanos > usage.max_nanos else nanos
+
+
+def _capped(nanos: int, hold_nanos: int, declared: Declared) -> Due:
+    if nanos > hold_nanos and declared.usage_above_hold == "cap_at_hold":
+        only = frozenset({hold_nanos})
+        return Due(only, only, "usage above the hold, capped at the hold by policy")
+    return Due(frozenset({nanos}), why="units × price")
+
+
+def _by_policy(usage: Usage, hold_nanos: int, declared: Declared) -> Due:
+    policy = declared.missing_usage
+    nanos = {"zero": 0, "estimate": usage.estimate_nanos}.get(policy, hold_nanos)
+    amounts = frozenset({hold_nanos if nanos is None else nanos})
+    if declared.usage_above_hold == "cap_at_hold":
+        amounts |= {min(amount, hold_nanos) for amount in amounts}
+    return Due(amounts, amounts, f"no usable usage, policy {policy}")
+
+
+def _success(shown: str | None, usage: Usage, hold_nanos: int, declared: Declared) -> Due:
+    nanos = price(shown, usage)
+    if nanos is None:
+        return _by_policy(usage, hold_nanos, declared)
+    found = _capped(nanos, hold_nanos, declared)
+    if usage.flat_nanos is None and shown is not None and len(shown) > _DIGITS_MAX:
+        found |= _by_policy(usage, hold_nanos, declared)
+    return found
+
+
+def usages_for(task: Task, provider: Provider) -> Iterable[Usage]:
+    """The usage rules under which the task may have been priced: those of the requests about it."""
+    asked = {(one.received.method, one.received.path) for one in task.asked}
+    found = [provider.query_for(method, path) for method, path in sorted(asked)]
+    return [query.usage for query in found if query is not None] or provider.usages
+
+
+def due(
+    task: Task, hold_nanos: int, provider: Provider, declared: Declared, *, heard: bool | None = None
+) -> Due | None:
+    """What the task must cost; None where nothing told how it ended.
+
+    Where the provider told two different ends, either may have been heard first: both are right, unless
+    a caller was told which it was (`heard`: whether it was a success).
+    """
+    answers = [served.answered for served in task.shown()]
+    told = {(one.shown == "success", one.usage_shown) for one in answers if one is not None}
+    if told:
+        told = {one for one in told if heard in (None, one[0])} or told
+    elif task.ended is not None:
+        told = {(task.ended.success, task.ended.usage_shown)}
+    else:
+        return None
+    if task.ended is not None and task.ended.success and (True, None) in told:
+        # The usage place may be in another answer than the status: then the work's own end tells it.
+        told = {(ok, task.ended.usage_shown if ok and shown is None else shown) for ok, shown in told}
+    found: Due | None = None
+    for success, shown in sorted(told, key=str):
+        for usage in usages_for(task, provider):
+            one = _success(shown, usage, hold_nanos, declared) if success else _FREE
+            found = one if found is None else found | one
+    return found
+
+
+def hold_declared(view: View, nonce: str, provider: Provider) -> int | None:
+    """What the configuration sets aside for the submit that carried this nonce."""
+    for exchange in view.submits.get(nonce, ()):
+        path = exchange.sent.path.partition("?")[0].removeprefix(f"/api/proxy/{provider.name}")
+        route = provider.submit_for(exchange.sent.method, path)
+        if route is not None:
+            return route.hold_nanos
+    return None

@@ -1,0 +1,351 @@
+"""One history as the checks look at it: who asked what, what really ran, and what the record says of it.
+
+Made once for a history, in a few passes, and shared. A client's request, a provider's task and a row of the
+gateway are joined by the nonce that the request carried, by the task id, by the call id that the answer
+named, and by the idempotency key. What cannot be joined stays apart: a join is never guessed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fakes.journal import Answered, Headers, Received, TaskAccepted, TaskEnded
+from scenarios.checks.reading import first_at, read_json
+from scenarios.declared import Declared, Look
+from scenarios.history import Calm, Ended, Got, History, Left, Observed, Sent
+
+__all__ = ["OWN_ERROR", "CallRow", "Exchange", "Row", "Served", "Task", "View", "header", "rows"]
+
+OWN_ERROR = "x-refgate-error"
+_CALL_ID = "x-proxy-call-id"
+_NAMES_ANOTHER = frozenset({"key_reused", "in_flight"})
+"""Own refusals that may name the call of another body under the same key."""
+
+Row = Mapping[str, Any]
+_ID = {
+    "accounts": "account",
+    "calls": "call_id",
+    "attempts": "attempt_id",
+    "holds": "hold_id",
+    "entries": "entry_id",
+    "intents": "intent_id",
+}
+
+
+def header(headers: Headers, name: str) -> str | None:
+    """The first value under this name."""
+    return next((value for key, value in headers if key.lower() == name), None)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request of a client, and how it ended for it. `op`, `nonce` and `task_id` are what the request
+    itself says, also where the client did not know that it was a submit or a poll."""
+
+    sent: Sent
+    op: str
+    nonce: str | None = None
+    task_id: str | None = None
+    got: Got | None = None
+    left: Left | None = None
+
+    @property
+    def account(self) -> str:
+        """The account that the request asked to bill."""
+        return header(self.sent.headers, "x-thread-id") or self.sent.account
+
+    @property
+    def ended_us(self) -> int | None:
+        end = self.got or self.left
+        return None if end is None else end.t_us
+
+    @property
+    def answered(self) -> Got | None:
+        """The answer, where a whole one arrived."""
+        got = self.got
+        return got if got is not None and got.status is not None and got.complete else None
+
+    @property
+    def own_code(self) -> str | None:
+        """The gateway's own error code, where it answered in its own name."""
+        return None if self.got is None else header(self.got.headers, OWN_ERROR)
+
+    @property
+    def call_id(self) -> str | None:
+        return None if self.got is None else header(self.got.headers, _CALL_ID)
+
+
+@dataclass(slots=True)
+class Served:
+    """One request as a fake saw it, and its answer."""
+
+    received: Received
+    answered: Answered | None = None
+
+
+@dataclass(slots=True)
+class Task:
+    """Work that a provider took on: the truth about it, and the requests about it."""
+
+    provider: str
+    accepted: TaskAccepted
+    nonce: str | None = None  # where a client sent it
+    account: str | None = None
+    ended: TaskEnded | None = None
+    id_shared: bool = False  # the provider gave one id to two tasks
+    asked: list[Served] = field(default_factory=list)
+
+    @property
+    def task_id(self) -> str:
+        return self.accepted.task_id
+
+    def shown(self) -> Iterator[Served]:
+        """The answers that told how the task ended, and were written whole."""
+        for served in self.asked:
+            answered = served.answered
+            if answered is not None and answered.complete and answered.shown in ("success", "failure"):
+                yield served
+
+
+@dataclass(slots=True)
+class CallRow:
+    """One call in the gateway's final record. `fact`: the reading that showed it, narrowed to its row."""
+
+    row: Row
+    observed: Observed
+
+    @property
+    def fact(self) -> Observed:
+        return replace(self.observed, rows=(self.row,))
+
+    @property
+    def call_id(self) -> str:
+        return str(self.row["call_id"])
+
+    @property
+    def account(self) -> str:
+        return str(self.row["account"])
+
+    @property
+    def provider(self) -> str:
+        return str(self.row["provider"])
+
+    @property
+    def state(self) -> str:
+        return str(self.row["state"])
+
+    @property
+    def outcome(self) -> str | None:
+        return self.row.get("outcome")
+
+    @property
+    def task_id(self) -> str | None:
+        return self.row.get("task_id")
+
+    @property
+    def key(self) -> str | None:
+        return self.row.get("idempotency_key")
+
+    @property
+    def late_of(self) -> str | None:
+        return self.row.get("late_of")
+
+    @property
+    def amount_nanos(self) -> int | None:
+        return self.row.get("amount_nanos")
+
+    @property
+    def flags(self) -> Sequence[str]:
+        return tuple(self.row.get("flags") or ())
+
+    @property
+    def age_us(self) -> int:
+        """From its making to its last move, by the gateway's own clock."""
+        return int(self.row.get("updated_us", 0)) - int(self.row.get("created_us", 0))
+
+
+def rows(history: History, what: str, *, at_billing: bool = False) -> Iterator[tuple[Row, Observed]]:
+    """Each row of the final readings of a table once, as read last."""
+    found: dict[Any, tuple[Row, Observed]] = {}
+    for observed in history.of(Observed):
+        if observed.what == what and observed.final and (observed.at == "billing") is at_billing:
+            for row in observed.rows:
+                found[row.get(_ID[what])] = (row, observed)
+    return iter(found.values())
+
+
+def _exchange(sent: Sent, declared: Declared) -> Exchange:
+    """What a request is, by the client's word or, for a raw one, by the declared routes."""
+    if sent.op in ("submit", "probe"):
+        return Exchange(sent, "submit", sent.nonce)
+    provider = declared.providers.get(sent.provider or "")
+    if sent.op != "other" or provider is None:
+        return Exchange(sent, sent.op, task_id=sent.task_id)
+    path, _, query = sent.path.removeprefix(f"/api/proxy/{provider.name}").partition("?")
+    look = provider.look_for(sent.method, path)
+    if look is not None:
+        op = "result" if look in provider.results else "poll"
+        return Exchange(sent, op, task_id=_task_in(look, sent, path, query))
+    if provider.submit_for(sent.method, path) is not None:
+        body = read_json(sent.body)
+        nonce = body.get("nonce") if isinstance(body, dict) else None
+        return Exchange(sent, "submit", nonce if isinstance(nonce, str) else None)
+    return Exchange(sent, "other")
+
+
+def _task_in(look: Look, sent: Sent, path: str, query: str) -> str | None:
+    """The task id that a request names, where it names one plainly."""
+    found: Any = None
+    if look.place == "path":
+        found = (look.pattern.captures(sent.method, path) or {}).get(look.name)
+    elif look.place == "query":
+        found = dict(parse_qsl(query)).get(look.name)
+    else:
+        found = first_at(look.name, read_json(sent.body))
+    return found if isinstance(found, str) else None
+
+
+class View:
+    """The joins. `View.of(history, declared)` gives the one that all checks of a history share."""
+
+    def __init__(self, history: History, declared: Declared) -> None:
+        self._declared = declared
+        self.exchanges: list[Exchange] = []
+        self.served: list[Served] = []
+        self.tasks: list[Task] = []
+        self.submissions: dict[str, list[Served]] = defaultdict(list)  # nonce → submits at providers
+        self.submits: dict[str, list[Exchange]] = defaultdict(list)  # nonce → clients' submits
+        self.keyed: dict[tuple[str, str, str], list[Exchange]] = defaultdict(list)
+        self.account_of: dict[str, str] = {}  # nonce → the account that sent it first
+        self.calls: dict[str, CallRow] = {
+            str(row["call_id"]): CallRow(row, observed) for row, observed in rows(history, "calls")
+        }
+        self.read_calls = any(one.what == "calls" and one.final for one in history.of(Observed))
+        self.calm_us: int | None = next((calm.t_us for calm in history.of(Calm)), None)
+        self.end_us = max((fact.t_us for fact in history.of(Observed) if fact.final), default=0)
+        self.trouble = next((end.trouble for end in history.of(Ended) if end.trouble), None)
+        self._tasks_for: dict[str, list[Task]] = defaultdict(list)
+        self._by_seq: dict[tuple[str, int], Served] = {}
+        self._by_id: dict[tuple[str, str], list[Task]] = defaultdict(list)
+        self._pair_clients(history)
+        self._pair_fakes(history)
+        self._follow_tasks(history)
+        self._join_calls()
+
+    @classmethod
+    def of(cls, history: History, declared: Declared) -> View:
+        return history.derived((cls, declared), lambda: cls(history, declared))
+
+    # Reading
+
+    def tasks_called(self, provider: str, task_id: str) -> Sequence[Task]:
+        return self._by_id.get((provider, task_id), ())
+
+    def task_of(self, call: CallRow) -> Task | None:
+        """The task that a call owns, where the provider gave its id to no other."""
+        origin = self.calls.get(call.late_of) if call.late_of else call
+        if origin is None or origin.task_id is None:
+            return None
+        found = self.tasks_called(origin.provider, origin.task_id)
+        return found[0] if len(found) == 1 else None
+
+    def request_of(self, task: Task) -> Served | None:
+        """The submit that started this task."""
+        return self._by_seq.get((task.provider, task.accepted.seq))
+
+    def tasks_for(self, nonce: str | None) -> Sequence[Task]:
+        """The work that providers took on for this nonce."""
+        return () if nonce is None else self._tasks_for.get(nonce, ())
+
+    def calls_of(self, nonce: str) -> Sequence[CallRow]:
+        """The calls that stand for this nonce, late rows included."""
+        return self._calls_of.get(nonce, ())
+
+    def nonce_of(self, call_id: str) -> str | None:
+        return self._nonce_of.get(call_id)
+
+    # Building
+
+    def _pair_clients(self, history: History) -> None:
+        waiting: dict[tuple[int, int, str], list[Exchange]] = defaultdict(list)
+        for fact in history:
+            if isinstance(fact, Sent):
+                exchange = _exchange(fact, self._declared)
+                self.exchanges.append(exchange)
+                waiting[fact.call, fact.attempt, fact.op].append(exchange)
+                if exchange.nonce is not None:
+                    self.submits[exchange.nonce].append(exchange)
+                    self.account_of.setdefault(exchange.nonce, exchange.account)
+                if exchange.op == "submit" and fact.key is not None:
+                    self.keyed[exchange.account, fact.provider or "", fact.key].append(exchange)
+            elif isinstance(fact, Got | Left):
+                queue = waiting.get((fact.call, fact.attempt, fact.op))
+                if not queue:
+                    continue
+                exchange = queue.pop(0)
+                if isinstance(fact, Got):
+                    exchange.got = fact
+                else:
+                    exchange.left = fact
+
+    def _pair_fakes(self, history: History) -> None:
+        for fact in history:
+            if isinstance(fact, Received):
+                served = Served(fact)
+                self.served.append(served)
+                self._by_seq[fact.at, fact.seq] = served
+                if fact.op == "submit" and fact.nonce is not None and fact.at != "billing":
+                    self.submissions[fact.nonce].append(served)
+            elif isinstance(fact, Answered) and (fact.at, fact.seq) in self._by_seq:
+                self._by_seq[fact.at, fact.seq].answered = fact
+
+    def _follow_tasks(self, history: History) -> None:
+        for accepted in history.of(TaskAccepted):
+            known = accepted.nonce in self.account_of
+            nonce = accepted.nonce if known else None
+            task = Task(accepted.at, accepted, nonce, self.account_of.get(nonce or ""))
+            same = self._by_id[task.provider, task.task_id]
+            same.append(task)
+            for one in same if len(same) > 1 else ():
+                one.id_shared = True
+            self.tasks.append(task)
+            if task.nonce is not None:
+                self._tasks_for[task.nonce].append(task)
+        for ended in history.of(TaskEnded):
+            for task in self._by_id.get((ended.at, ended.task_id), ()):
+                if task.ended is None:
+                    task.ended = ended
+                    break
+        for served in self.served:
+            received = served.received
+            if received.task_id is not None and received.op in ("poll", "result"):
+                for task in self._by_id.get((received.at, received.task_id), ()):
+                    task.asked.append(served)
+
+    def _join_calls(self) -> None:
+        self._nonce_of: dict[str, str] = {}
+        for nonce, exchanges in self.submits.items():
+            for exchange in exchanges:
+                if exchange.call_id in self.calls and exchange.own_code not in _NAMES_ANOTHER:
+                    self._nonce_of.setdefault(str(exchange.call_id), nonce)
+        for call in self.calls.values():
+            task = self.task_of(call)
+            if task is not None and task.nonce is not None:
+                self._nonce_of.setdefault(call.call_id, task.nonce)
+            if call.key is not None:
+                under = self.keyed.get((call.account, call.provider, call.key), ())
+                nonces = {exchange.nonce for exchange in under}
+                only = nonces.pop() if len(nonces) == 1 else None
+                if only is not None:
+                    self._nonce_of.setdefault(call.call_id, only)
+        self._calls_of: dict[str, list[CallRow]] = defaultdict(list)
+        for call in self.calls.values():
+            origin_id = call.late_of or call.call_id
+            found = self._nonce_of.get(origin_id)
+            if found is not None:
+                self._nonce_of.setdefault(call.call_id, found)
+                self._calls_of[found].append(call)

@@ -1,0 +1,299 @@
+"""What a gateway's configuration declares, as the checks read it: policies, prices, deadlines, lists.
+
+A second opinion: it is parsed here from the plain mapping, by its own rules and with its own defaults, so
+that a mistake in the gateway's own reading cannot cancel out in the judgement. It refuses nothing that
+the gateway accepts and validates nothing: a strict gateway has done so at start. It knows neither
+histories nor verdicts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from urllib.parse import urlsplit
+
+from fakes.durations import parse_us
+from scenarios.units import parse_amount, parse_size
+
+__all__ = ["Account", "Declared", "Look", "Pattern", "Provider", "Query", "Submit", "Usage"]
+
+_SECOND_US = 1_000_000
+
+
+class Pattern:
+    """`METHOD /path` with `*` one segment, `**` the rest, `{name}` one named segment."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.method, _, path = text.strip().partition(" ")
+        parts = re.split(r"(\*\*|\*|\{\w+\})", path.strip())
+        self._path = re.compile("".join(map(self._part, parts)), re.DOTALL)
+
+    @staticmethod
+    def _part(part: str) -> str:
+        if part == "**":
+            return ".*"
+        if part == "*":
+            return "[^/]+"
+        if part.startswith("{") and part.endswith("}"):
+            return f"(?P<{part[1:-1]}>[^/]+)"
+        return re.escape(part)
+
+    def captures(self, method: str, path: str) -> Mapping[str, str] | None:
+        """The named segments where it matches, None where it does not."""
+        if self.method not in ("ANY", method):
+            return None
+        found = self._path.fullmatch(path)
+        return None if found is None else found.groupdict()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How a success is priced: a flat amount, or so much a unit of what the answer shows."""
+
+    flat_nanos: int | None = None
+    unit_price: Fraction = Fraction(0)
+    max_nanos: int | None = None
+    estimate_nanos: int | None = None
+    fetched: bool = False  # from another request than the poll itself
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    pattern: Pattern
+    hold_nanos: int
+    task_id: str | None  # JSONPath into the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Where a request about a task says which: `place` is body, path or query, `name` what it is called."""
+
+    pattern: Pattern
+    place: str = "path"
+    name: str = "task_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    look: Look
+    status: str | None
+    success: frozenset[str]
+    failure: frozenset[str]
+    failure_when: str | None
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One configured provider. `label`: where a submit carries the gateway's own name for it."""
+
+    name: str
+    host: str
+    auth_header: str | None
+    submits: tuple[Submit, ...]
+    queries: tuple[Query, ...]
+    results: tuple[Look, ...]
+    request_headers: tuple[str, ...]
+    answer_headers: tuple[str, ...]
+    resolve: str = "none"
+    label_header: str | None = None
+    label_field: str | None = None
+
+    def query_for(self, method: str, path: str) -> Query | None:
+        found = (one for one in self.queries if one.look.pattern.captures(method, path) is not None)
+        return next(found, None)
+
+    def look_for(self, method: str, path: str) -> Look | None:
+        """The route by which this request asks about a task; it comes before every submit."""
+        looks = (*(query.look for query in self.queries), *self.results)
+        return next((one for one in looks if one.pattern.captures(method, path) is not None), None)
+
+    def submit_for(self, method: str, path: str) -> Submit | None:
+        """The submit route that takes this request."""
+        if self.look_for(method, path) is not None:
+            return None
+        return next((one for one in self.submits if one.pattern.captures(method, path) is not None), None)
+
+    @property
+    def usages(self) -> tuple[Usage, ...]:
+        return tuple(query.usage for query in self.queries)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    granted_nanos: int
+    budget_nanos: int | None = None
+
+    @property
+    def cap_nanos(self) -> int:
+        """What settled and held money together may reach."""
+        return self.granted_nanos if self.budget_nanos is None else min(self.granted_nanos, self.budget_nanos)
+
+
+@dataclass(frozen=True, eq=False)
+class Declared:
+    """Everything the checks take as given. Built by `read`, or from plain values in tests."""
+
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    callers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # caller → its accounts
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    billing: str = "embedded"  # embedded | remote
+    billing_timeout_us: int = 5 * _SECOND_US
+    billing_unreachable: str = "fail_closed"
+    missing_usage: str = "hold"
+    usage_above_hold: str = "charge_actual"
+    task_without_verdict: str = "keep_reconciling"
+    request_body_max: int = 1 << 20
+    answer_body_max: int = 8 << 20
+    connect_us: int = 5 * _SECOND_US
+    read_us: int = 30 * _SECOND_US
+    total_us: int = 60 * _SECOND_US
+    in_flight: str = "conflict"  # conflict | attach
+    in_flight_wait_us: int = 10 * _SECOND_US
+    key_keep_us: int = 24 * 3600 * _SECOND_US
+    sweep_every_us: int = 5 * _SECOND_US
+    poll_after_us: int = 60 * _SECOND_US
+    lease_us: int = 30 * _SECOND_US
+    verdict_within_us: int = 3600 * _SECOND_US
+    epoch_us: int = 0  # wall time of the history's instant 0: rows carry wall time, facts do not
+
+    @property
+    def answer_within_us(self) -> int:
+        """The longest that a caller may wait for any answer, with room for the way there and back."""
+        billing = self.billing_timeout_us if self.billing == "remote" else 0
+        return self.total_us + self.in_flight_wait_us + 2 * billing + 10 * _SECOND_US
+
+    @property
+    def delivers_within_us(self) -> int:
+        """After calm, how long a verdict may need to reach billing, and an orphan hold to be given back."""
+        return self.lease_us + 2 * self.sweep_every_us + 180 * _SECOND_US
+
+    @property
+    def ends_within_us(self) -> int:
+        """After calm, how long the sweeper may need to look at a call again, and to end it."""
+        return 5 * self.poll_after_us + self.total_us + self.delivers_within_us
+
+    @classmethod
+    def read(
+        cls, config: Mapping[str, Any], *, grants: Mapping[str, int] | None = None, epoch_us: int = 0
+    ) -> Declared:
+        """From the gateway's configuration. `grants`: a remote service's accounts, in nano-dollars."""
+        billing = _map(config, "billing")
+        policies, limits, timeouts = (_map(config, part) for part in ("policies", "limits", "timeouts"))
+        idempotency, reconcile = _map(config, "idempotency"), _map(config, "reconcile")
+        accounts = {name: Account(amount) for name, amount in (grants or {}).items()}
+        for name, one in _map(billing, "accounts").items():
+            budget = one.get("budget")
+            accounts[name] = Account(_nanos(one["grant"]), None if budget is None else _nanos(budget))
+        return cls(
+            providers={
+                name: _provider(name, one)
+                for name, one in _map(config, "providers").items()
+                if one.get("enabled", True)
+            },
+            callers={name: tuple(one.get("accounts", ())) for name, one in _map(config, "callers").items()},
+            accounts=accounts,
+            billing=str(billing.get("kind", "embedded")),
+            billing_timeout_us=_span(billing, "timeout", cls.billing_timeout_us),
+            billing_unreachable=str(policies.get("billing_unreachable", cls.billing_unreachable)),
+            missing_usage=str(policies.get("missing_usage", cls.missing_usage)),
+            usage_above_hold=str(policies.get("usage_above_hold", cls.usage_above_hold)),
+            task_without_verdict=str(policies.get("task_without_verdict", cls.task_without_verdict)),
+            request_body_max=_size(limits, "request_body", cls.request_body_max),
+            answer_body_max=_size(limits, "answer_body", cls.answer_body_max),
+            connect_us=_span(timeouts, "connect", cls.connect_us),
+            read_us=_span(timeouts, "read", cls.read_us),
+            total_us=_span(timeouts, "total", cls.total_us),
+            in_flight=str(idempotency.get("in_flight", cls.in_flight)),
+            in_flight_wait_us=_span(idempotency, "wait", cls.in_flight_wait_us),
+            key_keep_us=_span(idempotency, "keep", cls.key_keep_us),
+            sweep_every_us=_span(reconcile, "every", cls.sweep_every_us),
+            poll_after_us=_span(reconcile, "poll_after", cls.poll_after_us),
+            lease_us=_span(reconcile, "lease", cls.lease_us),
+            verdict_within_us=_span(reconcile, "verdict_within", cls.verdict_within_us),
+            epoch_us=epoch_us,
+        )
+
+
+def _map(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = mapping.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _nanos(text: Any) -> int:
+    return parse_amount(str(text))
+
+
+def _maybe_nanos(mapping: Mapping[str, Any], key: str) -> int | None:
+    found = mapping.get(key)
+    return None if found is None else _nanos(found)
+
+
+def _span(mapping: Mapping[str, Any], key: str, default: int) -> int:
+    found = mapping.get(key)
+    return default if found is None else parse_us(str(found))
+
+
+def _size(mapping: Mapping[str, Any], key: str, default: int) -> int:
+    found = mapping.get(key)
+    if found is None or isinstance(found, int):
+        return default if found is None else found
+    return parse_size(found)
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return (str(value),)
+    return tuple(str(one) for one in value)
+
+
+def _provider(name: str, one: Mapping[str, Any]) -> Provider:
+    ambiguous, headers = _map(one, "ambiguous"), _map(one, "headers")
+    label = _map(ambiguous, "label")
+    default_hold = one.get("hold", "0")
+    return Provider(
+        name=name,
+        host=urlsplit(str(one.get("base_url", ""))).netloc,
+        auth_header=str(_map(one, "auth").get("header", "")).lower() or None,
+        submits=tuple(
+            Submit(Pattern(route["match"]), _nanos(route.get("hold", default_hold)), route.get("task_id"))
+            for route in one.get("submit") or ()
+        ),
+        queries=tuple(_query(route) for route in one.get("query") or ()),
+        results=tuple(_look(route) for route in one.get("result") or ()),
+        request_headers=tuple(word.lower() for word in _words(headers.get("request"))),
+        answer_headers=tuple(word.lower() for word in _words(headers.get("answer"))),
+        resolve=str(ambiguous.get("resolve", "none")),
+        label_header=str(label["header"]).lower() if "header" in label else None,
+        label_field=str(label["body"]) if "body" in label else None,
+    )
+
+
+def _look(route: Mapping[str, Any]) -> Look:
+    place, name = next(iter(_map(route, "task_id").items()), ("path", "task_id"))
+    return Look(Pattern(route["match"]), str(place), str(name))
+
+
+def _query(route: Mapping[str, Any]) -> Query:
+    usage = _map(route, "usage")
+    return Query(
+        look=_look(route),
+        status=route.get("status"),
+        success=frozenset(_words(route.get("success"))),
+        failure=frozenset(_words(route.get("failure"))),
+        failure_when=route.get("failure_when"),
+        usage=Usage(
+            flat_nanos=_maybe_nanos(usage, "flat"),
+            unit_price=Fraction(Decimal(str(usage.get("unit_price", "0")))),
+            max_nanos=_maybe_nanos(usage, "max"),
+            estimate_nanos=_maybe_nanos(usage, "estimate"),
+            fetched=route.get("usage_from") is not None,
+        ),
+    )
