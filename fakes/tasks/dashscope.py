@@ -17,7 +17,7 @@ _TASKS = ["api", "v1", "tasks"]
 
 
 class DashScope(Dialect):
-    """Submit `POST /api/v1/services/aigc/…`, declared asynchronous by a header; poll `GET /api/v1/tasks/{id}`."""
+    """Submit `POST /api/v1/services/aigc/…`, asynchronous by a header; poll `GET /api/v1/tasks/{id}`."""
 
     name: ClassVar[str] = "dashscope"
     usage_type: ClassVar[UsageType] = "number"

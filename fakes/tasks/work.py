@@ -5,6 +5,7 @@ Knows no wire: what an answer makes of it is a `View`, and how that reads is the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -50,6 +51,7 @@ class Shown:
 
 NOT_SHOWN = Shown(False, None)
 
+_JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 _HOSTILE: Mapping[UsageKind, str] = {
     "zero": "0",
     "nan": "NaN",
@@ -78,7 +80,7 @@ def shown_usage(usage: Usage | None, units: str, native: UsageType) -> Shown:
             return Shown(True, "")
         case "value":
             text = (usage.value if usage else None) or ""
-            return Shown(True, text if as_text or not _is_number(text) else Raw(text))
+            return Shown(True, text if as_text or not _JSON_NUMBER.fullmatch(text) else Raw(text))
         case "other_type":
             as_text = native == "header" or not as_text
             text = units
@@ -89,13 +91,6 @@ def shown_usage(usage: Usage | None, units: str, native: UsageType) -> Shown:
         case _:
             text = _HOSTILE[kind]
     return Shown(True, text if as_text else Raw(text))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return Decimal(text).is_finite()
-    except ArithmeticError:
-        return False
 
 
 @dataclass(slots=True, kw_only=True)
