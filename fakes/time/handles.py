@@ -52,7 +52,7 @@ class SimTimer(TimerHandle):
 
     def __init__(
         self,
-        due_us: int,
+        when: float,
         callback: Callable[..., Any],
         args: tuple[Any, ...],
         loop: AbstractEventLoop,
@@ -64,7 +64,7 @@ class SimTimer(TimerHandle):
         self._callback = callback
         self._args = args
         self._cancelled = False
-        self._when = due_us / 1_000_000
+        self._when = when
         self._scheduled = True
         self.lane = lane
 

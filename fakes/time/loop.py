@@ -21,7 +21,6 @@ from fakes.time.handles import SimHandle, SimTimer
 from fakes.time.options import Options
 from fakes.time.outside import Outside
 from fakes.time.owners import OWNER, Owner
-from fakes.time.streams import Streams
 from fakes.time.tasks import SimFuture, SimTask
 from fakes.time.waiting import describe
 
@@ -40,7 +39,6 @@ class SimLoop(Outside):
     def __init__(self, seed: int, options: Options, collector: Collector) -> None:
         super().__init__(seed, options)
         self.set_exception_handler(_collect)
-        self.streams = Streams(seed)
         self.steps = 0
         self.owners: dict[str, Owner] = {}
         """The latest incarnation of each owner."""
@@ -145,7 +143,6 @@ class SimLoop(Outside):
             if not ready:
                 self._jump()
             if timers and timers[0][0] <= self.now_us:
-                self._quiet_from = self.steps
                 self._release()
             for _ in range(len(ready)):
                 if schedule is not None:
@@ -206,14 +203,17 @@ class SimLoop(Outside):
                 f"the next timer lies beyond the ceiling of {ceiling}, at {self._moment()}:\n"
                 f"{describe(self.pending())}"
             )
-        self._advance(due_us - self.now_us)
+        if due_us > self.now_us:
+            self._advance(due_us - self.now_us)
+            self._quiet_from = self.steps
 
     def _check(self) -> None:
         """What need not be looked at before each step."""
         options = self.options
         if self.steps - self._quiet_from >= options.livelock_steps:
             raise Livelock(
-                f"{options.livelock_steps} steps and no timer came due, at {self._moment()}:\n{self._busy()}"
+                f"{options.livelock_steps} steps, and always one more is due at once,"
+                f" at {self._moment()}:\n{self._busy()}"
             )
         if self.steps >= options.steps_max:
             raise StepsExceeded(
