@@ -7,6 +7,7 @@ poll that no query route understands, or an ambiguous submit that nothing could 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -175,6 +176,19 @@ class ResultRoute(Strict):
         return self
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON template."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for inner in value.values():
+                yield from _texts(inner)
+        case list():
+            for inner in value:
+                yield from _texts(inner)
+
+
 def _captured(match: Pattern, place: TaskIdPlace) -> None:
     if place.path is not None and place.path not in match.names:
         raise ValueError(f"task_id.path names '{place.path}', which {match} does not capture")
@@ -259,7 +273,8 @@ class Provider(Strict):
         if self.ambiguous.find is not None:
             self._fillable("ambiguous.find", self.ambiguous.find.path, {"label"})
         if self.poll is not None:
-            self._fillable("poll", self.poll.path, {"task_id"})
+            for template in (self.poll.path, *_texts(self.poll.json_body)):
+                self._fillable("poll", template, {"task_id"})
             for route in self.submit:
                 self._understood(route, self.poll)
         return self

@@ -16,6 +16,8 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import jsonpath_rfc9535
+from jsonpath_rfc9535.segments import JSONPathChildSegment
+from jsonpath_rfc9535.selectors import IndexSelector, NameSelector
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
 from pydantic_core import PydanticCustomError
 
@@ -159,6 +161,22 @@ class JsonPath:
         except jsonpath_rfc9535.JSONPathError:  # too deep to descend into
             return False, None
         return (False, None) if node is None else (True, node.value)
+
+    @property
+    def steps(self) -> tuple[str | int, ...]:
+        """The names and indices that lead there, where the path is as plain as that; else nothing."""
+        steps: list[str | int] = []
+        for segment in self.query.segments:
+            match segment.selectors:
+                case (NameSelector(name=name),) if isinstance(segment, JSONPathChildSegment):
+                    steps.append(name)
+                case (IndexSelector(index=index),) if (
+                    isinstance(segment, JSONPathChildSegment) and index >= 0
+                ):
+                    steps.append(index)
+                case _:
+                    return ()
+        return tuple(steps)
 
     def __str__(self) -> str:
         return self.text

@@ -90,16 +90,15 @@ _ANSWER = (
 )
 
 
-def to_provider(given: Iterable[tuple[str, str]], *, extra: Sequence[str], auth: tuple[str, str]) -> Pairs:
-    """The caller's headers as the provider may see them, and the provider's own credential.
+def to_provider(given: Iterable[tuple[str, str]], *, extra: Sequence[str], auth: str) -> Pairs:
+    """The caller's headers as the provider may see them; never one of the name that the credential has.
 
     An answer is asked for unencoded, so that a body limit counts what it reads.
     """
-    name, value = auth
-    kept = [pair for pair in _crossing(given, (*_REQUEST, *extra)) if pair[0] != name]
+    kept = [pair for pair in _crossing(given, (*_REQUEST, *extra)) if pair[0] != auth]
     if not any(one == "accept" for one, _ in kept):
         kept.append(("accept", "*/*"))
-    return (*kept, ("accept-encoding", "identity"), ("user-agent", AGENT), (name, value))
+    return (*kept, ("accept-encoding", "identity"), ("user-agent", AGENT))
 
 
 def to_caller(given: Iterable[tuple[str, str]], *, extra: Sequence[str]) -> Pairs:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
-__all__ = ["BadPath", "Path", "Pattern", "fill", "placeholders", "query_text"]
+__all__ = ["BadPath", "Path", "Pattern", "fill", "fill_plain", "placeholders", "query_text"]
 
 _PATH_MAX = 4096
 _SAFE = "-._~!$&'()*+,;=:@"  # RFC 3986 pchar, save the percent sign
@@ -48,6 +48,11 @@ class Path:
         segments = tuple(_segment(part) for part in parts)
         if any(segment == "" for segment in segments[:-1]):
             raise BadPath("the path has an empty segment")
+        return cls.of(segments)
+
+    @classmethod
+    def of(cls, segments: tuple[str, ...]) -> Path:
+        """Segments that are decoded already, and known to be free of tricks."""
         return cls(segments, "/" + "/".join(quote(segment, safe=_SAFE) for segment in segments))
 
     @property
@@ -150,6 +155,11 @@ def _aligned(pattern: tuple[str, ...], given: tuple[str, ...]) -> dict[str, str]
 def placeholders(template: str) -> frozenset[str]:
     """The names that `fill` needs for this template."""
     return frozenset(_NAME.findall(template))
+
+
+def fill_plain(template: str, values: Mapping[str, str]) -> str:
+    """A template with its `{names}` filled in as they are, in one pass."""
+    return _NAME.sub(lambda name: values[name[1]], template)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:

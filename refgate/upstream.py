@@ -109,7 +109,7 @@ class Stream:
         self.headers = _pairs(response)
         self.failure: Failure | None = None
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body, decoded. Ends early, with `failure` set, where it broke."""
         try:
             async with aclosing(_bytes(self._response)) as chunks:

@@ -1,0 +1,153 @@
+"""The edge: Starlette routes and lifespan. Bytes in, bytes out; nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from refgate import admin
+from refgate.config import Settings
+from refgate.errors import Code, Refusal
+from refgate.flows.answers import refused, respond
+from refgate.flows.arrival import Knock
+from refgate.gateway import Gateway
+from refgate.ports import Answer, Ports, StoreUnavailable
+
+__all__ = ["create_app"]
+
+_PROXY = "/api/proxy/"
+_TEXT = (("content-type", "text/plain; charset=utf-8"),)
+
+
+def create_app(settings: Settings, ports: Ports) -> Starlette:
+    """One replica as an ASGI app. Its lifespan starts and stops the deliverer and the sweeps.
+
+    `app.state.gateway` is for whoever operates it: `drain()` ahead of a stop, `gate.in_hand`, `ready()`.
+    """
+    gateway = Gateway(settings, ports)
+    edge = _Edge(gateway)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await gateway.start()
+        try:
+            yield
+        finally:
+            await gateway.stop()
+
+    app = Starlette(
+        routes=[
+            Route("/healthz", _healthz),
+            Route("/readyz", edge.told(edge.readyz)),
+            Route("/admin/{table}", edge.told(edge.page)),
+        ],
+        exception_handlers={HTTPException: _http_error},
+        lifespan=lifespan,
+    )
+    # Everything else comes here as it is: no redirect, and no reading of a path that is not ours to read.
+    app.router.redirect_slashes = False
+    app.router.default = edge
+    app.state.gateway = gateway
+    return app
+
+
+async def _healthz(_: Request) -> Response:
+    return respond(Answer(200, _TEXT, b"ok\n"), call_id=None)
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        return refused(Refusal(Code.METHOD_NOT_ALLOWED, "this method is not for this path"))
+    return refused(Refusal(Code.NOT_FOUND, "there is nothing here"))
+
+
+class _Edge:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        if not scope["path"].startswith(_PROXY):
+            await refused(Refusal(Code.NOT_FOUND, "there is nothing here"))(scope, receive, send)
+            return
+        gate = self._gateway.gate
+        try:
+            gate.enter()
+        except Refusal as refusal:
+            await refused(refusal)(scope, receive, send)
+            return
+        try:
+            response = await self._gateway.answer(_knock(scope, receive))
+            await response(scope, receive, send)
+        finally:
+            gate.leave()
+
+    async def readyz(self, _: Request) -> Response:
+        if await self._gateway.ready():
+            return respond(Answer(200, _TEXT, b"ready\n"), call_id=None)
+        return respond(Answer(503, _TEXT, b"not ready\n"), call_id=None)
+
+    async def page(self, request: Request) -> Response:
+        return await admin.page(self._gateway, request)
+
+    def told(
+        self, endpoint: Callable[[Request], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """The endpoint, with what goes wrong in it answered in the one envelope."""
+
+        async def guarded(request: Request) -> Response:
+            try:
+                return await endpoint(request)
+            except Refusal as refusal:
+                return refused(refusal)
+            except StoreUnavailable:
+                return refused(
+                    Refusal(Code.STORE_UNAVAILABLE, "the store cannot be reached", retry_after_s=1)
+                )
+
+        return guarded
+
+
+def _knock(scope: Scope, receive: Receive) -> Knock:
+    headers = tuple(
+        (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]
+    )
+    raw = scope.get("raw_path") or quote(scope["path"]).encode()
+    # An escaped spelling of our own prefix is no path of ours; without its slash it is refused as such.
+    inner = raw[len(_PROXY) - 1 :] if raw.startswith(_PROXY.encode()) else b""
+
+    async def body(limit: int) -> bytes | None:
+        return await _body(headers, receive, limit)
+
+    return Knock(scope["method"], inner, scope.get("query_string", b""), headers, body)
+
+
+async def _body(headers: tuple[tuple[str, str], ...], receive: Receive, limit: int) -> bytes | None:
+    """The request's body, or None as soon as it is known to be over the limit."""
+    declared = next((value for name, value in headers if name == "content-length"), "0")
+    if declared.isdecimal() and int(declared[:20]) > limit:
+        return None
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(Code.BAD_REQUEST, "the body broke off")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            return None
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)

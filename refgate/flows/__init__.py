@@ -1,0 +1,1 @@
+"""One readable story per route kind: submit, query, result, passthrough; and what the sweep asks."""

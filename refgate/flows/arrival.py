@@ -1,0 +1,162 @@
+"""What stands between the wire and a flow: who asks, for which account, for what, with which body.
+
+`arrive` lists the stages in order; each ends the call with a `Refusal` or lets it on. Nothing here reaches
+a provider, billing or the store, and nothing that is refused here has had an effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from refgate import headers
+from refgate.config import Caller, Settings
+from refgate.config_providers import Provider
+from refgate.errors import Code, Refusal
+from refgate.flows.routes import Met, route
+from refgate.headers import Pairs
+from refgate.paths import BadPath, Path, query_text
+from refgate.upstream import Outgoing
+
+__all__ = ["Asked", "Knock", "arrive", "bearer"]
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_THREAD = re.compile(r"[\x21-\x7e]{1,128}")
+_METHOD = re.compile(r"[A-Z]{1,16}")
+_NO_METHODS = frozenset({"CONNECT", "TRACE"})  # TRACE would show the caller what the gateway sends
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """A request as it came. `raw_path` is what follows `/api/proxy`, undecoded."""
+
+    method: str
+    raw_path: bytes
+    raw_query: bytes
+    headers: Pairs
+    body: Callable[[int], Awaitable[bytes | None]]  # reads at most so many bytes; None where there are more
+
+    def header(self, name: str) -> str | None:
+        """The value of a header that may be given once."""
+        values = [value for one, value in self.headers if one == name]
+        if len(values) > 1:
+            raise Refusal(Code.BAD_REQUEST, f"the header {name} is given more than once")
+        return values[0] if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that may go on: every part of it checked."""
+
+    account: str
+    name: str  # of the provider
+    provider: Provider
+    met: Met
+    method: str
+    path: Path
+    query: str
+    headers: Pairs  # as they may cross, without the provider's credential
+    key: str | None
+    body: bytes
+
+    def outgoing(self) -> Outgoing:
+        """The same request, to the provider."""
+        url = self.provider.base_url + self.path.text + (f"?{self.query}" if self.query else "")
+        return Outgoing(self.method, url, (*self.headers, self.provider.auth.pair()), self.body)
+
+
+async def arrive(settings: Settings, knock: Knock) -> Asked:
+    """The stages that every request passes before its flow."""
+    caller = _identity(settings, knock)
+    path = _path(knock)
+    name, provider, inner = _provider(settings, path)
+    account = _account(caller, knock)
+    query = _query(knock)
+    met = _route(provider, knock, inner)
+    key = _key(knock)
+    body = await _body(settings, knock)
+    crossing = headers.to_provider(
+        knock.headers, extra=provider.headers.request, auth=provider.auth.pair()[0]
+    )
+    return Asked(account, name, provider, met, knock.method, inner, query, crossing, key, body)
+
+
+def bearer(knock_header: str | None) -> str | None:
+    """The token of an `Authorization: Bearer` header."""
+    scheme, _, token = (knock_header or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _identity(settings: Settings, knock: Knock) -> Caller:
+    token = bearer(knock.header("authorization"))
+    found: Caller | None = None
+    for caller in settings.callers.values():
+        # Every caller is compared, so that the time taken does not tell how far the search came.
+        if token is not None and caller.key.matches(token):
+            found = caller
+    if found is None:
+        raise Refusal(Code.UNAUTHORIZED, "the Authorization header carries no known caller key")
+    return found
+
+
+def _path(knock: Knock) -> Path:
+    try:
+        return Path.parse(knock.raw_path)
+    except BadPath as bad:
+        raise Refusal(Code.BAD_PATH, str(bad)) from None
+
+
+def _provider(settings: Settings, path: Path) -> tuple[str, Provider, Path]:
+    name, *rest = path.segments
+    provider = settings.providers.get(name)
+    if provider is None or not provider.enabled:
+        raise Refusal(Code.PROVIDER_UNKNOWN, "there is no such provider")
+    return name, provider, Path.of(tuple(rest) or ("",))
+
+
+def _account(caller: Caller, knock: Knock) -> str:
+    asked = knock.header("x-thread-id")
+    if asked is None:
+        return caller.accounts[0]
+    if not _THREAD.fullmatch(asked):
+        raise Refusal(Code.BAD_REQUEST, "X-Thread-Id is 1 to 128 characters of printable ASCII")
+    if not caller.may_use(asked):
+        raise Refusal(Code.ACCOUNT_FORBIDDEN, "this caller may not use that account")
+    return asked
+
+
+def _query(knock: Knock) -> str:
+    try:
+        return query_text(knock.raw_query)
+    except BadPath as bad:
+        raise Refusal(Code.BAD_PATH, str(bad)) from None
+
+
+def _route(provider: Provider, knock: Knock, path: Path) -> Met:
+    if not _METHOD.fullmatch(knock.method) or knock.method in _NO_METHODS:
+        raise Refusal(Code.METHOD_NOT_ALLOWED, "this method is not forwarded")
+    met = route(provider, knock.method, path)
+    if met is None:
+        raise Refusal(Code.NOT_FOUND, "the provider has no such route here")
+    return met
+
+
+def _key(knock: Knock) -> str | None:
+    key = knock.header("x-idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise Refusal(Code.BAD_REQUEST, "X-Idempotency-Key is 1 to 255 characters of printable ASCII")
+    return key
+
+
+async def _body(settings: Settings, knock: Knock) -> bytes:
+    limit = settings.limits.request_body
+    try:
+        async with asyncio.timeout(settings.timeouts.total_us / 1e6):
+            body = await knock.body(limit)
+    except TimeoutError:
+        raise Refusal(Code.BAD_REQUEST, "the body did not arrive in time") from None
+    if body is None:
+        raise Refusal(Code.BODY_TOO_LARGE, f"the body is larger than {limit} bytes")
+    return body

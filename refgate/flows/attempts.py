@@ -1,0 +1,69 @@
+"""One request to a provider on behalf of a call, with its row before and its end after.
+
+A row is written before the request goes out, so that an attempt which nobody saw the end of is on record
+too. How the end is written depends on what it means, so whoever asked does that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from refgate.events import AttemptEnded, Failed
+from refgate.flows.works import Works
+from refgate.ports import Answer, Attempt, StoreUnavailable
+from refgate.upstream import Failure, Outgoing
+
+__all__ = ["ask", "close", "ended", "opened", "over"]
+
+
+def opened(works: Works, *, op: str, provider: str, method: str, path: str, call_id: str | None) -> Attempt:
+    """A row about to be written."""
+    return Attempt(works.ids("att"), call_id, provider, op, method, path, started_us=works.clock())
+
+
+def ended(works: Works, attempt: Attempt, reply: Answer | Failure) -> Attempt:
+    """The row with the end that this reply means."""
+    failure = reply.kind.value if isinstance(reply, Failure) else None
+    return over(works, replace(attempt, status=reply.status, failure=failure))
+
+
+def over(works: Works, attempt: Attempt) -> Attempt:
+    """The row of an attempt whose status and failure are known, ended now and told to the sink."""
+    done = replace(attempt, ended_us=works.clock())
+    works.emit(
+        AttemptEnded(
+            t_us=works.clock(),
+            attempt_id=done.attempt_id,
+            call_id=done.call_id,
+            provider=done.provider,
+            op=done.op,
+            status=done.status,
+            failure=done.failure,
+            took_us=works.clock() - done.started_us,
+        )
+    )
+    return done
+
+
+async def ask(works: Works, attempt: Attempt, out: Outgoing) -> tuple[Attempt, Answer | Failure]:
+    """Writes the row, sends the request, reads the whole answer. The end is not written yet."""
+    await works.store.attempt_opened(attempt)
+    reply = await works.upstream.ask(out, phases=works.phases, body_max=works.settings.limits.answer_body)
+    return ended(works, attempt, reply), reply
+
+
+async def close(works: Works, attempt: Attempt) -> None:
+    """Writes the end of an attempt that moved nothing. A store that is away costs the row's end only."""
+    try:
+        await works.store.attempt_closed(
+            attempt.attempt_id, status=attempt.status, failure=attempt.failure, now_us=works.clock()
+        )
+    except StoreUnavailable:
+        works.emit(
+            Failed(
+                t_us=works.clock(),
+                where="attempts",
+                what="StoreUnavailable",
+                call_id=attempt.call_id,
+            )
+        )

@@ -1,0 +1,227 @@
+"""One replica of the gateway: its parts put together, started and stopped in order.
+
+The composition below the edge: which store, which billing, which loops. Decides nothing about calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.responses import Response
+
+from refgate.config import EmbeddedBilling, RemoteBilling, Settings
+from refgate.errors import Code, Refusal
+from refgate.events import CallRefused, Draining, Failed, Started, Stopped
+from refgate.flows.answers import refused
+from refgate.flows.arrival import Asked, Knock, arrive
+from refgate.flows.inquiry import ProviderInquiry
+from refgate.flows.passthrough import Forwarded, passthrough, result
+from refgate.flows.query import query
+from refgate.flows.routes import MetPassthrough, MetQuery, MetResult, MetSubmit
+from refgate.flows.submit import submit
+from refgate.flows.works import Afterwards, Works, insist
+from refgate.gate import Gate
+from refgate.ledger import remote_billing
+from refgate.ledger.books import Books, Grant
+from refgate.ledger.cadence import Cadence
+from refgate.ledger.deliverer import Deliverer
+from refgate.ledger.events import careful
+from refgate.ledger.housekeeping import Housekeeping
+from refgate.ledger.reconciler import Reconciler
+from refgate.ports import Answer, Billing, Ports, StoreUnavailable
+from refgate.store.database import Database
+from refgate.store.sqlite import SqliteStore
+from refgate.upstream import Failure, Outgoing, Phases, Upstream
+
+__all__ = ["Gateway"]
+
+_OPENING_US = 30_000_000  # how long a start waits for the store
+_FLUSH_LOOK_US = 20_000
+_BILLING_ANSWER_MAX = 4 * 1024 * 1024
+
+
+class Gateway:
+    """What the routes reach: `answer` for callers, `gate` and `ready` for whoever operates it."""
+
+    def __init__(self, settings: Settings, ports: Ports) -> None:
+        self.settings = settings
+        self.gate = Gate(most=settings.limits.requests)
+        self._emit = careful(ports.sink)
+        self._clock = ports.clock
+        self._upstream = Upstream(ports.transport)
+        database = Database(ports.database)
+        self.store = SqliteStore(database)
+        self._books: Books | None = None
+        billing = self._billing(settings, ports, database)
+        cadence = _cadence(settings)
+        self._deliverer = Deliverer(
+            self.store, billing, cadence=cadence, clock=ports.clock, chance=ports.chance, emit=ports.sink
+        )
+        self.works = Works(
+            settings=settings,
+            cadence=cadence,
+            clock=ports.clock,
+            ids=ports.ids,
+            chance=ports.chance,
+            store=self.store,
+            billing=billing,
+            upstream=self._upstream,
+            emit=self._emit,
+            wake_deliverer=self._deliverer.wake,
+            afterwards=Afterwards(),
+        )
+        self._reconciler = Reconciler(
+            self.store,
+            billing,
+            ProviderInquiry(self.works),
+            release=settings.policies.task_without_verdict == "release",
+            cadence=cadence,
+            clock=ports.clock,
+            ids=ports.ids,
+            chance=ports.chance,
+            emit=ports.sink,
+            owed=self._deliverer.wake,
+        )
+        self._housekeeping = Housekeeping(
+            self.store, billing, cadence=cadence, clock=ports.clock, emit=ports.sink
+        )
+        self._up = False
+
+    def _billing(self, settings: Settings, ports: Ports, database: Database) -> Billing:
+        if isinstance(settings.billing, RemoteBilling):
+            declared = settings.billing
+            exchange = _Exchange(self._upstream, declared.timeout_us)
+            return remote_billing.RemoteBilling(exchange, url=declared.url, key=declared.key.reveal())
+        self._books = Books(database, clock=ports.clock, ids=ports.ids)
+        return self._books
+
+    async def start(self) -> None:
+        """Opens the store and the accounts, then begins to sweep. Raises StoreUnavailable."""
+        await insist(self.works, self._open, for_us=_OPENING_US)
+        self._deliverer.start()
+        self._reconciler.start()
+        self._housekeeping.start()
+        self._up = True
+        self._emit(Started(t_us=self._clock()))
+
+    async def _open(self) -> None:
+        await self.store.page("calls", after=None, limit=1)
+        if self._books is not None and isinstance(self.settings.billing, EmbeddedBilling):
+            accounts = self.settings.billing.accounts
+            self._books.open_accounts(
+                {name: Grant(account.grant, account.budget) for name, account in accounts.items()}
+            )
+
+    def drain(self) -> None:
+        """Takes nothing new from here on."""
+        if not self.gate.draining:
+            self.gate.close()
+            self._emit(Draining(t_us=self._clock(), in_hand=self.gate.in_hand))
+
+    async def stop(self) -> None:
+        """Finishes what is in hand, delivers what is owed, within the declared time."""
+        self.drain()
+        self._up = False
+        until_us = self._clock() + self.settings.listen.drain_us
+
+        def left_us() -> int:
+            return max(until_us - self._clock(), 0)
+
+        await self.gate.idle(within_us=left_us())
+        await self.works.afterwards.settled(within_us=left_us())
+        await self._housekeeping.stop(within_us=left_us())
+        await self._reconciler.stop(within_us=left_us())
+        await self._flush(until_us)
+        await self._deliverer.stop(within_us=left_us())
+        self.store.close()
+        await self._upstream.aclose()
+        self._emit(Stopped(t_us=self._clock(), left=self.gate.in_hand))
+
+    async def _flush(self, until_us: int) -> None:
+        """Waits while intents are due; what billing does not acknowledge now, the next start delivers."""
+        try:
+            while (now_us := self._clock()) < until_us:
+                next_us = await self.store.next_intent_us()
+                if next_us is None or next_us > now_us:
+                    return
+                self._deliverer.wake()
+                await asyncio.sleep(_FLUSH_LOOK_US / 1e6)
+        except StoreUnavailable:
+            return  # intents are durable; the next start delivers them
+
+    async def ready(self) -> bool:
+        """Whether a call sent here now would be taken on."""
+        if not self._up or self.gate.draining:
+            return False
+        try:
+            await self.store.page("calls", after=None, limit=1)
+        except StoreUnavailable:
+            return False
+        return True
+
+    async def answer(self, knock: Knock) -> Response | Forwarded:
+        """A caller's request from end to end. Never raises: what goes wrong is answered in one envelope."""
+        asked: Asked | None = None
+        try:
+            asked = await arrive(self.settings, knock)
+            return await self._flow(asked)
+        except Refusal as refusal:
+            told = refusal
+        except StoreUnavailable:
+            told = Refusal(
+                Code.STORE_UNAVAILABLE, "the store cannot be reached", None, self.works.retry_after_s
+            )
+        except Exception as bug:
+            self._emit(Failed(t_us=self._clock(), where="gateway", what=type(bug).__name__))
+            told = Refusal(Code.INTERNAL, "something went wrong here")
+        answer = refused(told)
+        self._emit(
+            CallRefused(
+                t_us=self._clock(),
+                code=told.code.value,
+                status=answer.status_code,
+                provider=None if asked is None else asked.name,
+                account=None if asked is None else asked.account,
+                call_id=told.call_id,
+            )
+        )
+        return answer
+
+    async def _flow(self, asked: Asked) -> Response | Forwarded:
+        match asked.met:
+            case MetSubmit() as met:
+                # On its own task: the end of this request, whatever ends it, does not end the submit.
+                work = self.works.afterwards.begin(submit(self.works, asked, met), name="submit")
+                return await asyncio.shield(work)
+            case MetQuery() as met:
+                return await query(self.works, asked, met)
+            case MetResult() as met:
+                return await result(self.works, asked, met)
+            case MetPassthrough():
+                return await passthrough(self.works, asked)
+
+
+class _Exchange:
+    """The way to a remote billing service: see `ledger.remote_billing.Exchange`."""
+
+    def __init__(self, upstream: Upstream, timeout_us: int) -> None:
+        self._upstream = upstream
+        self._phases = Phases(timeout_us, timeout_us, timeout_us, timeout_us, timeout_us)
+
+    async def __call__(
+        self, method: str, url: str, headers: tuple[tuple[str, str], ...], body: bytes
+    ) -> Answer | None:
+        out = Outgoing(method, url, headers, body)
+        reply = await self._upstream.ask(out, phases=self._phases, body_max=_BILLING_ANSWER_MAX)
+        return None if isinstance(reply, Failure) else reply
+
+
+def _cadence(settings: Settings) -> Cadence:
+    billing_us = settings.billing.timeout_us if isinstance(settings.billing, RemoteBilling) else 0
+    return Cadence(
+        every_us=settings.reconcile.every_us,
+        poll_after_us=settings.reconcile.poll_after_us,
+        lease_us=max(settings.reconcile.lease_us, settings.timeouts.total_us, billing_us),
+        verdict_within_us=settings.reconcile.verdict_within_us,
+        keep_us=settings.idempotency.keep_us,
+    )
