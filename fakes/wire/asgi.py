@@ -1,12 +1,16 @@
 """The rules an ASGI server holds its app to, as uvicorn does.
 
 `Answering` follows one answer: what may be sent next, whether the lengths are right, whether it is
-whole. It knows nothing of networks; the in-memory wire and the server on real ports both ask it, so
-an app meets the same rules on both. Three messages of the `fakes.wire` extension let a fake misbehave.
+whole. `AppEnd` runs an app from call to return, whichever way it returns. Neither knows networks: the
+in-memory wire and the server on real ports both build on them, so an app meets the same rules on both.
+Three messages of the `fakes.wire` extension let a fake misbehave.
 """
 
 from __future__ import annotations
 
+import asyncio
+import re
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -15,18 +19,21 @@ __all__ = [
     "BODY",
     "CLOSE",
     "EXTENSION",
+    "MISDEEDS",
     "RAW",
     "RESET",
     "SPEC_VERSION",
     "START",
     "ASGIApp",
     "Answering",
+    "AppEnd",
     "Head",
     "Message",
     "RawHeaders",
     "Receive",
     "Scope",
     "Send",
+    "legal",
 ]
 
 Scope = MutableMapping[str, Any]
@@ -42,10 +49,20 @@ SPEC_VERSION = "2.3"
 EXTENSION = "fakes.wire"
 RESET = "fakes.wire.reset"  # reset the connection; what was sent before arrives first
 CLOSE = "fakes.wire.close"  # close it cleanly although the answer is not whole
-RAW = "fakes.wire.raw"  # `data`: bytes that are no HTTP
+RAW = "fakes.wire.raw"  # `data`: bytes that are no HTTP; then the connection is closed
+MISDEEDS = frozenset({RESET, CLOSE, RAW})
 
 START = "http.response.start"
 BODY = "http.response.body"
+
+
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_ILLEGAL = re.compile(rb"[\x00\r\n]|^[ \t]|[ \t]$")
+
+
+def legal(name: bytes, value: bytes) -> bool:
+    """Whether h11 would let this header out. The name is in lower case."""
+    return _NAME.fullmatch(name) is not None and _ILLEGAL.search(value) is None
 
 
 class Head:
@@ -64,7 +81,6 @@ ANSWER_500: tuple[Message, Message] = (
         "status": 500,
         "headers": [
             (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"21"),
             (b"connection", b"close"),
         ],
     },
@@ -93,8 +109,11 @@ class Answering:
             raise RuntimeError(f"a final answer cannot have status {status}")
         headers: RawHeaders = []
         framed = False
+        self.started = True  # As in uvicorn, what is wrong from here on is a cut and no 500.
         for name, value in message.get("headers", ()):
             lower = bytes(name).lower()
+            if not legal(lower, value):
+                raise RuntimeError(f"illegal header {lower!r}")
             if lower == b"content-length":
                 framed = True
                 self._left = int(value)
@@ -105,16 +124,15 @@ class Answering:
             self._left = 0
         elif not framed:
             headers.append((b"transfer-encoding", b"chunked"))
-        self.started = True
         return Head(status, headers)
 
     def body(self, message: Message) -> tuple[bytes, bool]:
-        """The bytes to write, and whether they are the last."""
+        """The bytes to write, and whether they are the last: then `finish` comes next."""
         if message["type"] != BODY:
             raise RuntimeError(f"Expected ASGI message '{BODY}', but got '{message['type']}'.")
         more: bool = message.get("more_body", False)
         if self._method == "HEAD":
-            self.complete = not more
+            self._left = None
             return b"", not more
         data = message.get("body", b"")
         if type(data) is not bytes:
@@ -123,7 +141,57 @@ class Answering:
             self._left -= len(data)
             if self._left < 0:
                 raise RuntimeError("Response content longer than Content-Length")
-            if self._left and not more:
-                raise RuntimeError("Response content shorter than Content-Length")
-        self.complete = not more
         return data, not more
+
+    def finish(self) -> None:
+        """The answer is whole, or it is an error; what there was of it is out either way."""
+        if self._left:
+            raise RuntimeError("Response content shorter than Content-Length")
+        self.complete = True
+
+
+class AppEnd(ABC):
+    """What an app is given for one request, and what becomes of the client when the app ends."""
+
+    __slots__ = ("answering", "gone")
+
+    def __init__(self, method: str) -> None:
+        self.answering = Answering(method)
+        self.gone = False  # No byte can reach the client any more.
+
+    @abstractmethod
+    async def receive(self) -> Message: ...
+
+    @abstractmethod
+    async def send(self, message: Message) -> None: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the connection cleanly, whole answer or not."""
+
+    async def run(
+        self, app: ASGIApp, scope: Scope, failed: Callable[[Exception], None], ended: Callable[[], object]
+    ) -> None:
+        """The app from call to return. An app that raises becomes a 500, or a cut once it has begun."""
+        answering = self.answering
+        try:
+            result: object = await app(scope, self.receive, self.send)  # type: ignore[func-returns-value]
+            if result is not None:
+                raise RuntimeError(f"ASGI callable should return None, but returned '{result}'.")
+            if not answering.started and not self.gone:
+                raise RuntimeError("ASGI callable returned without starting response.")
+            if not answering.complete and not self.gone:
+                raise RuntimeError("ASGI callable returned without completing response.")
+        except Exception as error:
+            failed(error)
+            if not answering.started:
+                for message in ANSWER_500:
+                    await self.send(message)
+            elif not answering.complete:
+                self.close()
+        except asyncio.CancelledError:
+            if not answering.complete:
+                self.close()
+            raise
+        finally:
+            ended()

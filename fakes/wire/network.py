@@ -233,7 +233,7 @@ class Wire:
                 host.app,
                 _scope(host, request, client),
                 partial(self._failed, host, request, server),
-                partial(self._settle, client),
+                partial(self._ended, server),
             ),
             name=f"{host.name} {client.link.src}#{client.exchange}",
         )
@@ -244,6 +244,10 @@ class Wire:
             self.app_errors.append(
                 AppError(self._loop.now_us, host.name, request.method, path, error, server.gone)
             )
+
+    def _ended(self, server: ServerEnd) -> None:
+        server.done = True
+        self._settle(server.client)
 
     def _played(self, link: Link, exchange: int, fault: str) -> None:
         if len(self.faults_played) < KEPT_MAX:

@@ -28,7 +28,7 @@ class Bell:
 
     __slots__ = ("_loop", "_waiters")
 
-    def __init__(self, loop: SimLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiters: list[asyncio.Future[None]] = []
 

@@ -7,13 +7,12 @@ faults that an answer meets on its way back. Knows the client only as someone it
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from fakes.time import Owner, SimLoop
-from fakes.wire.asgi import ANSWER_500, CLOSE, RAW, RESET, Answering, ASGIApp, Head, Message, Scope
+from fakes.wire.asgi import CLOSE, MISDEEDS, RESET, AppEnd, Head, Message
 from fakes.wire.errors import ProtocolBroken, ReadFailed, WireError
 from fakes.wire.faults import Plan
 from fakes.wire.pipe import Bell, Pipe
@@ -28,8 +27,6 @@ BUFFER_HIGH = 65_536
 
 BUFFER_LOW = BUFFER_HIGH // 4
 """Bytes at which it goes on."""
-
-_MISDEEDS = frozenset({RESET, CLOSE, RAW})
 
 
 class Mark:
@@ -59,11 +56,10 @@ Up = Opening | bytes | Mark
 Down = Head | bytes | Mark | WireError
 
 
-class ServerEnd:
+class ServerEnd(AppEnd):
     """One exchange as its app sees it."""
 
     __slots__ = (
-        "_answering",
         "_bell",
         "_body_passed",
         "_buffered",
@@ -77,7 +73,6 @@ class ServerEnd:
         "_told_end",
         "client",
         "done",
-        "gone",
         "owner",
         "unread",
     )
@@ -92,7 +87,7 @@ class ServerEnd:
         played: Callable[[str], None],
         start: Callable[[ServerEnd], None],
     ) -> None:
-        self._answering = Answering(method)
+        super().__init__(method)
         self._bell = Bell(loop)
         self._body_passed = 0
         self._buffered = 0  # Bytes of the answer on their way or unread by the client.
@@ -106,7 +101,6 @@ class ServerEnd:
         self._told_end = False
         self.client: ClientEnd
         self.done = False  # The app returned, or will never run.
-        self.gone = False  # No byte can reach the client any more.
         self.owner = owner
         self.unread = 0  # Bytes of the request on their way or unread by the app.
 
@@ -126,8 +120,8 @@ class ServerEnd:
             self._ended = True
         elif not self.gone:
             self.hang_up()
-            # A client that only half-closed still reads: it sees the server close in turn.
-            self._down.push(ProtocolBroken("the server closed the connection on a half-closed client"))
+            if not self.client.done:  # A client that only half-closed sees the server close in turn.
+                self._down.push(ProtocolBroken("the server closed the connection on a half-closed client"))
         self._bell.ring()
 
     def consumed(self, size: int) -> None:
@@ -153,14 +147,14 @@ class ServerEnd:
         """The connection ends cleanly, whole answer or not."""
         if not self.gone:
             self.hang_up()
-            begun = "in the middle of the answer" if self._answering.started else "without an answer"
+            begun = "in the middle of the answer" if self.answering.started else "without an answer"
             self._emit(ProtocolBroken(f"the server closed the connection {begun}"))
 
     # What the app holds.
 
     async def receive(self) -> Message:
         while True:
-            if self.gone or self._answering.complete:
+            if self.gone or self.answering.complete:
                 return {"type": "http.disconnect"}
             if self._inbox or (self._ended and not self._told_end):
                 body = b"".join(self._inbox)
@@ -177,8 +171,8 @@ class ServerEnd:
             await self._bell.wait()
         if self.gone:
             return
-        answering = self._answering
-        if message["type"] in _MISDEEDS:
+        answering = self.answering
+        if message["type"] in MISDEEDS:
             self._misbehave(message)
         elif not answering.started:
             self._emit(answering.start(message))
@@ -189,39 +183,13 @@ class ServerEnd:
                 self._paused = self._buffered > BUFFER_HIGH
                 self._emit(data)
             if last:
+                answering.finish()
                 self._emit(END)
                 self._bell.ring()
         else:
             raise RuntimeError(
                 f"Unexpected ASGI message '{message['type']}' sent, after response already completed."
             )
-
-    async def run(
-        self, app: ASGIApp, scope: Scope, failed: Callable[[Exception], None], ended: Callable[[], None]
-    ) -> None:
-        """The app from call to return, whichever way it returns."""
-        try:
-            result: object = await app(scope, self.receive, self.send)  # type: ignore[func-returns-value]
-            if result is not None:
-                raise RuntimeError(f"ASGI callable should return None, but returned '{result}'.")
-            if not self._answering.started and not self.gone:
-                raise RuntimeError("ASGI callable returned without starting response.")
-            if not self._answering.complete and not self.gone:
-                raise RuntimeError("ASGI callable returned without completing response.")
-        except Exception as error:
-            failed(error)
-            if not self._answering.started:
-                for message in ANSWER_500:
-                    await self.send(message)
-            elif not self._answering.complete:
-                self.close()
-        except asyncio.CancelledError:
-            if not self._answering.complete:
-                self.close()
-            raise
-        finally:
-            self.done = True
-            ended()
 
     def _misbehave(self, message: Message) -> None:
         if message["type"] == RESET:
@@ -238,7 +206,9 @@ class ServerEnd:
         if plan is None:
             self._down.push(item)
         elif plan.blackhole == "answer":
-            self._lose(item, "blackhole")
+            if type(item) is not bytes and item is not END:
+                self._played("blackhole")  # With its first message: an answer may have no last one.
+            self._lose(item)
         elif plan.reset_after:
             if item is END:
                 self._played("reset_after")
@@ -246,15 +216,13 @@ class ServerEnd:
             elif isinstance(item, WireError):
                 self._down.push(item)
             else:
-                self._lose(item, None)
+                self._lose(item)
         elif plan.reset_during is not None:
             self._emit_until(item, plan.reset_during)
         else:
             self._down.push(item)
 
-    def _lose(self, item: Down, fault: str | None) -> None:
-        if fault is not None and (item is END or isinstance(item, WireError)):
-            self._played(fault)
+    def _lose(self, item: Down) -> None:
         if type(item) is bytes:
             self.consumed(len(item))
 

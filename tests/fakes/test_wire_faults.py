@@ -151,6 +151,7 @@ def test_blackhole_of_the_answer() -> None:
     seen = play(Blackhole("answer"), timeouts=Timeouts(read_us=2_000_000))
     assert isinstance(seen.error, ReadTimeout)
     assert (seen.at_us, seen.reached, seen.sent_all, seen.left_open) == (2_000_000, 1, 1, 0)
+    assert seen.played == ["blackhole"]
 
 
 def test_trickle() -> None:

@@ -1,0 +1,307 @@
+"""The fakes on real ports: a small HTTP/1.1 server that can misbehave as the in-memory wire does.
+
+h11 on asyncio's transports, with uvicorn's manners and the same `fakes.wire` extension: a real reset
+(SO_LINGER 0), a real early close, real garbage. What was sent before a cut has reached the peer's
+kernel when the cut comes. Runs no lifespan, speaks no TLS, and knows nothing of virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import cast
+from urllib.parse import unquote
+
+import h11
+
+from fakes.wire.asgi import EXTENSION, MISDEEDS, RAW, RESET, SPEC_VERSION, AppEnd, ASGIApp, Message, Scope
+from fakes.wire.pipe import Bell
+
+__all__ = ["BODY_MAX", "Served", "serve"]
+
+BODY_MAX = 16 * 1024 * 1024
+"""The largest request body taken; a larger one is answered 413 and cut."""
+
+_UNREAD_HIGH = 65_536
+_FLUSH_PAUSE_S = 0.001
+_FLUSH_TRIES = 2_000
+_STOP_S_MAX = 5.0
+
+
+@dataclass
+class Served:
+    """A server that runs. `app_errors`: what its app raised, in order."""
+
+    host: str
+    port: int
+    app_errors: list[Exception] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+
+@asynccontextmanager
+async def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Served]:
+    """Serve `app` for the length of the block; port 0 picks a free one. At its end all is cut."""
+    loop = asyncio.get_running_loop()
+    served = Served(host, port)
+    connections: dict[_Connection, None] = {}
+    server = await loop.create_server(lambda: _Connection(app, served, connections), host, port)
+    served.port = server.sockets[0].getsockname()[1]
+    try:
+        yield served
+    finally:
+        server.close()
+        running = [task for connection in list(connections) for task in connection.abort()]
+        async with asyncio.timeout(_STOP_S_MAX):
+            await asyncio.gather(*running, return_exceptions=True)
+            await server.wait_closed()
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: requests one after the other, each with its app's end."""
+
+    def __init__(self, app: ASGIApp, served: Served, connections: dict[_Connection, None]) -> None:
+        self._app = app
+        self._served = served
+        self._connections = connections
+        self._http = h11.Connection(h11.SERVER)
+        self._end: _SocketEnd | None = None
+        self._running: dict[_SocketEnd, asyncio.Task[None]] = {}
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._connections[self] = None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._connections.pop(self, None)
+        if self._end is not None:
+            self._end.hang_up()
+
+    # eof_received is left as it is: like uvicorn, a client that half-closes is taken to have left.
+
+    def pause_writing(self) -> None:
+        if self._end is not None:
+            self._end.paused = True
+
+    def resume_writing(self) -> None:
+        if self._end is not None:
+            self._end.go_on()
+
+    def data_received(self, data: bytes) -> None:
+        self._http.receive_data(data)
+        self._take_events()
+
+    def abort(self) -> list[asyncio.Task[None]]:
+        """Cut the connection off and cancel what its apps still do."""
+        self._transport.abort()
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        return tasks
+
+    def _take_events(self) -> None:
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                self._refuse(error.error_status_hint, str(error))
+                return
+            if isinstance(event, h11.Request):
+                self._begin(event)
+            elif isinstance(event, h11.Data) and self._end is not None:
+                if not self._take_body(self._end, event.data):
+                    return
+            elif isinstance(event, h11.EndOfMessage) and self._end is not None:
+                self._end.ended = True
+                self._end.bell.ring()
+                self._next_request()
+            else:
+                return
+
+    def _take_body(self, end: _SocketEnd, data: bytes) -> bool:
+        """Keep a piece of a body for its app; False where the body is more than anyone may send."""
+        end.body_bytes += len(data)
+        if end.body_bytes > BODY_MAX:
+            self._refuse(413, "the body is too large")
+            return False
+        if not end.answering.complete:
+            end.body += data
+            if len(end.body) > _UNREAD_HIGH:
+                self._transport.pause_reading()
+            end.bell.ring()
+        return True
+
+    def _begin(self, request: h11.Request) -> None:
+        end = self._end = _SocketEnd(self._http, self._transport, request.method.decode(), self._next_request)
+        running = self._running
+        running[end] = asyncio.get_running_loop().create_task(
+            end.run(
+                self._app,
+                self._scope(request),
+                self._served.app_errors.append,
+                lambda: running.pop(end, None),
+            )
+        )
+
+    def _next_request(self) -> None:
+        """Once both sides of a request are done: the next one, if there is to be one."""
+        if self._http.our_state is h11.MUST_CLOSE:
+            self._transport.close()
+        elif self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+            self._take_events()
+        elif self._http.our_state is h11.DONE:
+            self._transport.resume_reading()  # What the app did not read is read for it, and dropped.
+
+    def _refuse(self, status: int, why: str) -> None:
+        if self._end is None or not self._end.answering.started:
+            head = h11.Response(status_code=status, headers=[("connection", "close")])
+            for event in (head, h11.Data(data=why.encode()), h11.EndOfMessage()):
+                self._transport.write(self._http.send(event) or b"")
+        if self._end is not None:
+            self._end.hang_up()
+        self._transport.close()
+
+    def _scope(self, request: h11.Request) -> Scope:
+        path, _, query = request.target.partition(b"?")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
+            "http_version": request.http_version.decode(),
+            "server": self._transport.get_extra_info("sockname"),
+            "client": self._transport.get_extra_info("peername"),
+            "scheme": "http",
+            "method": request.method.decode(),
+            "root_path": "",
+            "path": unquote(path.decode("latin-1")),
+            "raw_path": path,
+            "query_string": query,
+            "headers": list(request.headers),
+            "state": {},
+            "extensions": {EXTENSION: {}},
+        }
+
+
+class _SocketEnd(AppEnd):
+    """What an app holds for one request on a socket."""
+
+    __slots__ = (
+        "_answered",
+        "_http",
+        "_told_end",
+        "_transport",
+        "bell",
+        "body",
+        "body_bytes",
+        "ended",
+        "paused",
+    )
+
+    def __init__(
+        self, http: h11.Connection, transport: asyncio.Transport, method: str, answered: Callable[[], None]
+    ) -> None:
+        super().__init__(method)
+        self._answered = answered
+        self._http = http
+        self._told_end = False
+        self._transport = transport
+        self.bell = Bell(asyncio.get_running_loop())
+        self.body = bytearray()  # What the app has not read yet.
+        self.body_bytes = 0
+        self.ended = False
+        self.paused = False
+
+    def hang_up(self) -> None:
+        self.gone = True
+        self.go_on()
+
+    def go_on(self) -> None:
+        self.paused = False
+        self.bell.ring()
+
+    def close(self) -> None:
+        if not self.gone:
+            self.hang_up()
+            self._transport.close()  # Flushes first; half an answer is then followed by an end of file.
+
+    async def receive(self) -> Message:
+        while True:
+            if self.gone or self.answering.complete:
+                return {"type": "http.disconnect"}
+            if self._http.they_are_waiting_for_100_continue:
+                self._write(h11.InformationalResponse(status_code=100, headers=[]))
+            if self.body or (self.ended and not self._told_end):
+                body = bytes(self.body)
+                self.body.clear()
+                self._told_end = self.ended
+                self._transport.resume_reading()
+                return {"type": "http.request", "body": body, "more_body": not self.ended}
+            await self.bell.wait()
+
+    async def send(self, message: Message) -> None:
+        while self.paused:
+            await self.bell.wait()
+        if self.gone:
+            return
+        answering = self.answering
+        if message["type"] in MISDEEDS:
+            await self._misbehave(message)
+        elif not answering.started:
+            head = answering.start(message)
+            self._write(h11.Response(status_code=head.status, headers=head.headers))
+        elif not answering.complete:
+            data, last = answering.body(message)
+            if data:
+                self._write(h11.Data(data=data))
+            if last:
+                answering.finish()
+                self._write(h11.EndOfMessage())
+                self.bell.ring()
+                self._answered()
+        else:
+            raise RuntimeError(
+                f"Unexpected ASGI message '{message['type']}' sent, after response already completed."
+            )
+
+    def _write(self, event: h11.Event) -> None:
+        self._transport.write(self._http.send(event) or b"")
+
+    async def _misbehave(self, message: Message) -> None:
+        if message["type"] == RAW:
+            self._transport.write(message["data"])
+        if message["type"] == RESET:
+            sock: socket.socket = self._transport.get_extra_info("socket")
+            await self._flushed(sock)
+            if not self.gone:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.hang_up()
+                self._transport.abort()
+        else:
+            self.close()
+
+    async def _flushed(self, sock: socket.socket) -> None:
+        """Wait until the peer's kernel has what was written: a reset destroys what has not left yet."""
+        for _ in range(_FLUSH_TRIES):
+            if self.gone or (self._transport.get_write_buffer_size() == 0 and _unacknowledged(sock) == 0):
+                return
+            await asyncio.sleep(_FLUSH_PAUSE_S)
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    """Bytes in the kernel that the peer has not acknowledged; 0 where the system does not tell."""
+    if sys.platform != "linux":
+        return 0
+    import fcntl
+    import termios
+
+    buffer = bytearray(4)
+    fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, buffer)
+    return int.from_bytes(buffer, sys.byteorder)
