@@ -19,12 +19,16 @@ from scenarios.history import Unapplied
 from scenarios.model import Crash, Fault, Stop, StoreFault
 from scenarios.replica import Armed, Replica
 
-__all__ = ["ReplicaDead", "Timeline"]
+__all__ = ["DoesNotStart", "ReplicaDead", "Timeline"]
 
 _START_TRIES_MAX = 600
 _START_PAUSE_S = 1.0
 _START_LOOKS = 600
 _START_LOOK_S = 0.05
+
+
+class DoesNotStart(ValueError):
+    """The gateway refuses its very first start, and nothing of the timeline is to blame."""
 
 
 class ReplicaDead(RuntimeError):
@@ -78,7 +82,7 @@ class Timeline:
         if await replica.start() or replica.trouble is None:
             return  # One that lost its power while it started is brought back by that fault's story.
         if not replica.laws:
-            raise ReplicaDead(f"{replica.name} does not start: {replica.trouble}")
+            raise DoesNotStart(f"{replica.name} does not start: {replica.trouble}")
         self._tasks.append(self._loop.create_task(_bring_back(replica), name=f"supervise {replica.name}"))
 
     def _story(self, index: int, fault: Fault) -> Coroutine[Any, Any, None]:

@@ -27,7 +27,7 @@ from scenarios.observe import Unreadable
 from scenarios.sound import sound
 from scenarios.world import World
 
-__all__ = ["Run", "play"]
+__all__ = ["Numbers", "Run", "play"]
 
 _REST_FIRST_S = 1.0
 _REST_MAX_S = 30.0
@@ -36,7 +36,7 @@ _TIME_SPARE_US = 24 * 3_600_000_000
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """How much of the gateway ran: what a sweep of crashes goes through. Per replica, in order."""
+    """How much of each replica ran until all had settled: the places that a sweep of crashes goes through."""
 
     awaits: tuple[int, ...] = ()
     commits: tuple[int, ...] = ()
@@ -163,10 +163,6 @@ class _Stage:
             await self._play(world)
         finally:
             self.now_us, self.steps, self.trace = loop.now_us, loop.steps, loop.digest()
-            self.numbers = Numbers(
-                tuple(replica.awaits for replica in world.replicas),
-                tuple(replica.commits for replica in world.replicas),
-            )
 
     async def _play(self, world: World) -> None:
         await world.timeline.start()
@@ -178,6 +174,10 @@ class _Stage:
         world.calm()
         self._journal.record(Calm(t_us=world.loop.now_us, at="world"))
         await _settle(world, self._scenario.settle)
+        self.numbers = Numbers(
+            tuple(replica.awaits for replica in world.replicas),
+            tuple(replica.commits for replica in world.replicas),
+        )
         await _probe(world)
         await _settle(world, self._scenario.settle)
         watching.cancel()

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fakes.durations import duration_text
 from fakes.journal import Headers
 from fakes.time import SimLoop
 from scenarios.client import Call, Client, Ended, Order
@@ -27,6 +26,7 @@ __all__ = ["PROXY", "Traffic"]
 PROXY = "/api/proxy"
 
 _PROBE_EVERY_MIN_US = 1_000_000
+_PROBE_GIVE_UP_US = 7 * 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,16 @@ class Traffic:
 
     async def probe(self, provider: str) -> None:
         """One plain call to a provider, by a caller of its own, polled to its end."""
-        block = TaskTraffic(send="task", provider=provider, account=PROBE, timeout="5m")
+        block = TaskTraffic(send="task", provider=provider, account=PROBE)
         call = self._client.new_call(f"key-probe-{provider}")
         submit = self._submit(f"probe {provider}", block, call)
         submit = replace(submit, order=replace(submit.order, op="probe"))
         ended = await self._client.send(call, submit.order)
         plan = self._scenario.providers[provider].plan
         # Often enough to see both stages, and no oftener: every run pays for its probes.
-        every = duration_text(max(_PROBE_EVERY_MIN_US, (plan.takes + plan.queued) // 2))
-        await self._followed(call, submit, Poll(every=every, give_up="7d"), [ended])
+        every_us = max(_PROBE_EVERY_MIN_US, (plan.takes + plan.queued) // 2)
+        poll = Poll().model_copy(update={"every": every_us, "give_up": _PROBE_GIVE_UP_US})
+        await self._followed(call, submit, poll, [ended])
 
     # Arrivals.
 
@@ -99,7 +100,9 @@ class Traffic:
                 await self._sleep(request.wait)
                 await self._client.send(call, self._raw_order(who, block, request))
 
-    async def _arrivals(self, name: str, block: TaskTraffic | HttpTraffic) -> AsyncIterator[tuple[str, int]]:
+    async def _arrivals(
+        self, name: str, block: TaskTraffic | HttpTraffic
+    ) -> AsyncGenerator[tuple[str, int], None]:
         """Who begins now, and how many turns it takes; the waiting between is done here."""
         draw = self._loop.streams.get(f"traffic/{name}")
         if block.rate is None or block.lasting is None:

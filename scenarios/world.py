@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from fakes.billing import BillingService
-from fakes.durations import duration_text
 from fakes.journal import Journal
 from fakes.script import Script
 from fakes.tasks import TaskPlan, TaskProvider
@@ -100,13 +99,15 @@ class World:
         )
 
     def _provider(self, name: str, part: ProviderPart) -> TaskProvider:
-        plan = TaskPlan(
-            takes=duration_text(part.plan.takes),
-            queued=duration_text(part.plan.queued),
-            units=part.plan.units,
-            unit_cost_nanos=part.plan.unit_cost,
-            outcome=part.plan.outcome,
-            idempotency=part.plan.idempotency,
+        plan = TaskPlan().model_copy(
+            update={
+                "takes_us": part.plan.takes,
+                "queued_us": part.plan.queued,
+                "units": part.plan.units,
+                "unit_cost_nanos": part.plan.unit_cost,
+                "outcome": part.plan.outcome,
+                "idempotency": part.plan.idempotency,
+            }
         )
         provider = TaskProvider(
             name,

@@ -1,0 +1,1 @@
+"""What a person, a CI server or another program is told about runs. Nothing here decides anything."""

@@ -1,0 +1,162 @@
+"""Many runs: files × seeds, in this process or in several, always in the same order.
+
+A job is one scenario with one seed; what comes back is light enough to cross a process border. The first
+seed of each scenario is played twice and compared line by line: that is the check `deterministic`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from fakes.journal import line
+from scenarios.checks import Breach, Finding, Verdict
+from scenarios.doors import Gateway
+from scenarios.expect import Expectation
+from scenarios.faults import DoesNotStart
+from scenarios.gateways import NoSuchGateway
+from scenarios.history import Unapplied
+from scenarios.model import Fault, Scenario
+from scenarios.run import Numbers, Run, play
+
+__all__ = ["DETERMINISTIC", "DETERMINISTIC_STATEMENT", "Job", "Played", "compare", "play_job", "sweep"]
+
+DETERMINISTIC = "deterministic"
+DETERMINISTIC_STATEMENT = (
+    "the same scenario and seed give the same history, line by line, and the same steps of the loop"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One scenario, one seed. `label` names what is special about this run, such as a crash's place."""
+
+    name: str
+    path: str | None
+    scenario: Scenario
+    seed: int
+    gateway: Gateway
+    twice: bool = False
+    expect: bool = True
+    faults: tuple[Fault, ...] | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a job came to."""
+
+    name: str
+    path: str | None
+    seed: int
+    label: str
+    findings: tuple[Finding, ...]
+    expectations: tuple[Expectation, ...]
+    faulty_checks: tuple[Finding, ...]
+    unapplied: tuple[str, ...]
+    digest: str
+    steps: int
+    virtual_us: int
+    requests: int
+    wall_s: float
+    numbers: Numbers
+    refused: str | None = None  # the gateway's configuration was not accepted: nothing was played
+
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        return tuple(one for one in self.findings if one.verdict is Verdict.BROKEN)
+
+    @property
+    def unmet(self) -> tuple[Expectation, ...]:
+        return tuple(one for one in self.expectations if not one.holds)
+
+    @property
+    def holds(self) -> bool:
+        return not (self.broken or self.unmet or self.faulty_checks or self.refused)
+
+
+def play_job(job: Job) -> Played:
+    """Plays one job to its end; never raises for what a scenario or a gateway does."""
+    began = time.perf_counter()
+    try:
+        run = play(job.scenario, job.seed, gateway=job.gateway, faults=job.faults)
+    except (DoesNotStart, NoSuchGateway) as refused:
+        return _refused(job, str(refused), time.perf_counter() - began)
+    findings = run.findings
+    if job.twice:
+        again = play(job.scenario, job.seed, gateway=job.gateway, faults=job.faults, judged=False)
+        findings = (*findings, compare(run, again))
+    return Played(
+        name=job.name,
+        path=job.path,
+        seed=job.seed,
+        label=job.label,
+        findings=findings,
+        expectations=run.expectations if job.expect else (),
+        faulty_checks=run.faulty_checks,
+        unapplied=tuple(f"{fact.at}: {fact.fault}" for fact in run.history.of(Unapplied)),
+        digest=run.digest,
+        steps=run.steps,
+        virtual_us=run.virtual_us,
+        requests=run.calls,
+        wall_s=time.perf_counter() - began,
+        numbers=run.numbers,
+    )
+
+
+def _refused(job: Job, why: str, wall_s: float) -> Played:
+    return Played(
+        name=job.name,
+        path=job.path,
+        seed=job.seed,
+        label=job.label,
+        findings=(),
+        expectations=(),
+        faulty_checks=(),
+        unapplied=(),
+        digest="",
+        steps=0,
+        virtual_us=0,
+        requests=0,
+        wall_s=wall_s,
+        numbers=Numbers(),
+        refused=why,
+    )
+
+
+def compare(one: Run, other: Run) -> Finding:
+    """Whether two runs are the same, line by line and step by step."""
+    for index, (left, right) in enumerate(zip_longest(one.history, other.history)):
+        if left is None or right is None or line(left) != line(right):
+            facts = tuple(fact for fact in (left, right) if fact is not None)
+            sentence = f"two runs with seed {one.seed} differ from fact {index + 1} on"
+            return Finding(DETERMINISTIC, Verdict.BROKEN, sentence, 1, 1, (Breach(sentence, facts),))
+    if one.trace != other.trace:
+        sentence = f"two runs with seed {one.seed} took different steps to the same history"
+        return Finding(DETERMINISTIC, Verdict.BROKEN, sentence, 1, 1, (Breach(sentence),))
+    return Finding(DETERMINISTIC, Verdict.HOLDS, f"{len(one.history)} facts twice", judged=1)
+
+
+def sweep(jobs: Sequence[Job], *, workers: int = 1) -> Iterator[Played]:
+    """Every job's outcome, in the order of the jobs, whoever played it."""
+    if workers <= 1 or len(jobs) <= 1:
+        yield from map(play_job, jobs)
+        return
+    with ProcessPoolExecutor(max_workers=min(workers, len(jobs)), mp_context=_processes()) as pool:
+        try:
+            yield from pool.map(play_job, jobs, chunksize=max(1, min(8, len(jobs) // (4 * workers))))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _processes() -> multiprocessing.context.BaseContext:
+    """Fresh interpreters that have imported everything once, where the system has them."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["scenarios.sweep", "scenarios.reference"])
+    return context
