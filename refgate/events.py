@@ -20,6 +20,7 @@ __all__ = [
     "Event",
     "Failed",
     "LateCharged",
+    "Listening",
     "Started",
     "Stopped",
     "TaskRunning",
@@ -43,6 +44,15 @@ class Started(Event):
     """This replica is ready for calls."""
 
     kind: ClassVar[str] = "started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening(Event):
+    """The server's socket is open; a port of 0 in the settings became this one."""
+
+    kind: ClassVar[str] = "listening"
+    host: str
+    port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
