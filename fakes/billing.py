@@ -37,7 +37,16 @@ _STATUS = {
     "internal": 500,
 }
 # The refusals that acts ask for by their general name, in the words of this service.
-_WORDS = {"insufficient_balance": "insufficient_funds", "bad_key": "unauthorized", "server": "internal"}
+_WORDS = {
+    "insufficient_balance": "insufficient_funds",
+    "bad_key": "unauthorized",
+    "permission": "forbidden",
+    "parameters": "bad_request",
+    "too_large": "bad_request",
+    "task_not_found": "not_found",
+    "rate": "rate_limited",
+    "server": "internal",
+}
 
 
 class BillingService:
