@@ -27,8 +27,8 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cadence:
-    """`lease_us` is at least as long as one request to billing or a provider may take: it is the ceiling
-    on handling one call or intent, and how long others keep off what a dead replica had in hand.
+    """`lease_us` is at least as long as one request to billing or a provider may take: for so long others
+    keep off what a replica has, or had, in hand.
     """
 
     every_us: int = 5 * _SECOND_US
@@ -44,12 +44,17 @@ class Cadence:
     batch: int = 50
     pages_max: int = 10
 
+    @property
+    def hand_us(self) -> int:
+        """The ceiling on attending to one call or intent, which may take up to three requests."""
+        return 3 * self.lease_us
+
     def deadline_us(self, created_us: int) -> int:
         """When a call made then must have its verdict, or falls to the declared policy."""
         return created_us + self.verdict_within_us
 
     def next_look_us(self, *, created_us: int, now_us: int, after_us: int) -> int:
-        """`after_us` from now, but never across the deadline: it is kept whoever else is looking."""
-        wish_us = now_us + after_us
-        deadline_us = self.deadline_us(created_us)
-        return wish_us if now_us >= deadline_us else min(wish_us, deadline_us)
+        """`after_us` from now, but never across the deadline, however often it is asked: a caller who
+        keeps polling must not keep the sweep, and with it the declared policy, away for ever.
+        """
+        return min(now_us + after_us, self.deadline_us(created_us))

@@ -33,7 +33,7 @@ _PAUSE_MIN_US = 1_000  # never 0: whatever the store says is due, the loop must 
 
 
 class Deliverer:
-    """At most `cadence.at_once` intents in hand; each for at most a lease."""
+    """At most `cadence.at_once` intents in hand, each for at most `cadence.hand_us`."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Deliverer:
 
     async def _attend(self, intent: Intent) -> None:
         try:
-            async with asyncio.timeout(self._cadence.lease_us / 1e6):
+            async with asyncio.timeout(self._cadence.hand_us / 1e6):
                 await self._deliver(intent)
         except StoreUnavailable:
             self._failed(intent, "StoreUnavailable")

@@ -50,7 +50,7 @@ class Inquiry(Protocol):
 
 
 class Reconciler:
-    """At most `cadence.at_once` calls in hand, each for at most a lease."""
+    """At most `cadence.at_once` calls in hand, each for at most `cadence.hand_us`."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Reconciler:
 
     async def _look(self, call: Call) -> None:
         try:
-            async with asyncio.timeout(self._cadence.lease_us / 1e6):
+            async with asyncio.timeout(self._cadence.hand_us / 1e6):
                 await self._attend(call)
         except Exception as failure:
             self._failed(call, failure)
@@ -164,17 +164,22 @@ class Reconciler:
             now = "gone" if left is None else left.state.value
             self._emit(Swept(t_us=now_us, call_id=call.call_id, state=call.state.value, now=now))
             return
-        backoff = self._polling if call.state is State.RUNNING else self._asking
-        asked_provider = call.state in (State.UNKNOWN, State.RUNNING)
-        if asked_provider and now_us >= self._cadence.deadline_us(call.created_us):
-            if self._release:
-                await self._end(left, Outcome.EXPIRED, "no_verdict", "unverified")
-                return
-            self._emit(Overdue(t_us=now_us, call_id=call.call_id, state=call.state.value, tries=call.tries))
-        due_us = self._cadence.next_look_us(
-            created_us=call.created_us, now_us=now_us, after_us=backoff.delay_us(call.tries, self._chance)
-        )
+        delay_us = self._backoff(call).delay_us(call.tries, self._chance)
+        due_us = self._cadence.next_look_us(created_us=call.created_us, now_us=now_us, after_us=delay_us)
+        if now_us >= self._cadence.deadline_us(call.created_us):
+            due_us = now_us + delay_us
+            if call.state in (State.UNKNOWN, State.RUNNING):
+                if self._release:
+                    await self._end(left, Outcome.EXPIRED, "no_verdict", "unverified")
+                    return
+                self._emit(
+                    Overdue(t_us=now_us, call_id=call.call_id, state=call.state.value, tries=call.tries)
+                )
         await self._store.look_again(call.call_id, due_us=due_us, now_us=now_us)
+
+    def _backoff(self, call: Call) -> Backoff:
+        """A task that runs is asked about rarely; a call left lying is somebody's money."""
+        return self._polling if call.state is State.RUNNING else self._asking
 
     async def _end(self, call: Call, outcome: Outcome, reason: str, *flags: str) -> None:
         now_us = self._clock()
