@@ -8,17 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from scenarios.checks import budget, charging, money
+from scenarios.checks import (
+    answers,
+    attempts,
+    budget,
+    charging,
+    errors,
+    headers,
+    idempotency,
+    money,
+    record,
+    secrets,
+    tenants,
+)
 from scenarios.checks.finding import Breach, Check, Finding, Function, Verdict
+from scenarios.checks.record import same_history
 from scenarios.declared import Declared
 from scenarios.history import History
 
-__all__ = ["Breach", "Check", "Finding", "Function", "Verdict", "all_checks", "judge"]
+__all__ = ["Breach", "Check", "Finding", "Function", "Verdict", "all_checks", "judge", "same_history"]
 
 
 def all_checks() -> tuple[Check, ...]:
     """Every promise, a theme after the other."""
-    return (*money.CHECKS, *charging.CHECKS, *budget.CHECKS)
+    return (
+        *money.CHECKS,
+        *charging.CHECKS,
+        *budget.CHECKS,
+        *idempotency.CHECKS,
+        *attempts.CHECKS,
+        *answers.CHECKS,
+        *secrets.CHECKS,
+        *headers.CHECKS,
+        *tenants.CHECKS,
+        *errors.CHECKS,
+        *record.CHECKS,
+    )
 
 
 def judge(history: History, declared: Declared, *, skip: Collection[str] = ()) -> tuple[Finding, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from fakes.journal import BillingFinalized, BillingReserved, Fact
-from scenarios.checks.view import Row, rows
+from scenarios.checks.parts import Row, rows
 from scenarios.declared import Declared
 from scenarios.history import History, Observed
 

@@ -13,8 +13,9 @@ from itertools import accumulate
 from fakes.journal import BillingRefused
 from scenarios.checks.books import Books, Step
 from scenarios.checks.finding import Check, Tally, check
+from scenarios.checks.parts import CallRow, Served
 from scenarios.checks.pricing import hold_declared
-from scenarios.checks.view import CallRow, Served, View
+from scenarios.checks.view import View
 from scenarios.declared import Declared
 from scenarios.history import History
 from scenarios.units import amount_text

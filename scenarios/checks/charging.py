@@ -14,9 +14,10 @@ from scenarios.checks.books import Books
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.holds import call_ends_by_us
 from scenarios.checks.labels import label_of
+from scenarios.checks.parts import CallRow, Task
 from scenarios.checks.pricing import due, hold_declared
 from scenarios.checks.verdicts import Verdicts
-from scenarios.checks.view import CallRow, Task, View
+from scenarios.checks.view import View
 from scenarios.declared import Declared
 from scenarios.history import History
 from scenarios.units import amount_text

@@ -8,7 +8,8 @@ stay open as long as the declared policy says.
 from __future__ import annotations
 
 from scenarios.checks.books import Hold
-from scenarios.checks.view import CallRow, Task, View
+from scenarios.checks.parts import CallRow, Task
+from scenarios.checks.view import View
 from scenarios.declared import Declared
 
 __all__ = ["call_ends_by_us", "hold_ends_by_us", "truth_known_us"]

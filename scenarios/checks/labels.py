@@ -6,8 +6,9 @@ send it under the same label. Read from the bytes that the provider received.
 
 from __future__ import annotations
 
+from scenarios.checks.parts import Served, Task, header
 from scenarios.checks.reading import read_json
-from scenarios.checks.view import Served, Task, View, header
+from scenarios.checks.view import View
 from scenarios.declared import Declared, Provider
 
 __all__ = ["label_in", "label_of"]

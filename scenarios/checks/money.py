@@ -13,8 +13,9 @@ from dataclasses import replace
 from scenarios.checks.books import Books
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.holds import hold_ends_by_us
+from scenarios.checks.parts import Row, rows
 from scenarios.checks.pricing import hold_declared
-from scenarios.checks.view import Row, View, rows
+from scenarios.checks.view import View
 from scenarios.declared import Declared, Provider
 from scenarios.history import History, Observed
 from scenarios.units import amount_text

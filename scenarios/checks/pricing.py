@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from scenarios.checks.view import Task, View
+from scenarios.checks.parts import Task
+from scenarios.checks.view import View
 from scenarios.declared import Declared, Provider, Usage
 
 __all__ = ["Due", "due", "hold_declared", "price", "usages_for"]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from scenarios.checks.parts import Exchange
 from scenarios.checks.reading import first_at, read_json
-from scenarios.checks.view import Exchange, View
+from scenarios.checks.view import View
 from scenarios.declared import Declared, Provider
 from scenarios.history import History
 

@@ -1,0 +1,136 @@
+"""Answers and time: that they come, come whole, and leave nothing behind."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+
+from scenarios.checks.finding import Check, Tally, check
+from scenarios.checks.handed import Handed
+from scenarios.checks.view import View
+from scenarios.declared import Declared
+from scenarios.history import History, LinkChanged, Resources
+
+__all__ = [
+    "CHECKS",
+    "alive_afterwards",
+    "answers_in_time",
+    "bytes_intact",
+    "no_truncated_success",
+    "resources_return",
+]
+
+
+@check("answers-in-time", "time")
+def answers_in_time(history: History, declared: Declared, tally: Tally) -> None:
+    """Every request ends for its client within the declared time, with an answer or a broken connection,
+    whatever phase the silence of a provider, of billing or of the store falls in."""
+    view = View.of(history, declared)
+    troubled_us: dict[str, list[int]] = defaultdict(list)
+    for fact in history.of(LinkChanged):
+        if fact.src.startswith("client"):
+            troubled_us[fact.dst].append(fact.t_us)
+    last_us = max((fact.t_us for fact in history), default=0)
+    within_us = declared.answer_within_us
+    for exchange in view.exchanges:
+        sent, ended_us = exchange.sent, exchange.ended_us
+        until_us = sent.t_us + within_us
+        times = troubled_us.get(sent.to, [])
+        first = bisect_left(times, sent.t_us)
+        if first < len(times) and times[first] <= until_us:
+            continue  # the client's own line was broken
+        if ended_us is None:
+            if last_us < until_us and view.trouble is None:
+                continue
+            tally.saw()
+            tally.breach(f"a {sent.op} of call {sent.call} never ended for its client", sent)
+        elif not tally.keeps(ended_us <= until_us):
+            tally.breach(
+                f"a {sent.op} of call {sent.call} took {(ended_us - sent.t_us) / 1e6:.3f} s, and "
+                f"{within_us / 1e6:.3f} s are declared",
+                sent,
+                exchange.got or exchange.left,
+            )
+
+
+@check("alive-afterwards", "time")
+def alive_afterwards(history: History, declared: Declared, tally: Tally) -> None:
+    """After the faults are over, a plain call to each provider succeeds."""
+    view = View.of(history, declared)
+    probes = defaultdict(list)
+    for exchange in view.exchanges:
+        if exchange.sent.op == "probe" and view.calm_us is not None and exchange.sent.t_us >= view.calm_us:
+            probes[exchange.sent.provider or exchange.sent.to].append(exchange)
+    for name, exchanges in probes.items():
+        alive = [one for one in exchanges if one.got is not None and one.got.outcome == "ok"]
+        if not tally.keeps(bool(alive)):
+            tally.breach(
+                f"after the faults were over no plain call to {name} succeeded",
+                *(fact for one in exchanges for fact in (one.sent, one.got)),
+            )
+
+
+@check("resources-return", "time")
+def resources_return(history: History, declared: Declared, tally: Tally) -> None:
+    """When all is over, a replica has no more tasks, open exchanges and connections than before the first
+    request."""
+    before: dict[str, Resources] = {}
+    for fact in history.of(Resources):
+        if fact.phase == "baseline":
+            before.setdefault(fact.at, fact)
+    for fact in history.of(Resources):
+        base = before.get(fact.at)
+        if fact.phase != "final" or base is None:
+            continue
+        for what in ("tasks", "exchanges", "connections"):
+            now, then = getattr(fact, what), getattr(base, what)
+            if not tally.keeps(now <= then):
+                tally.breach(f"{fact.at} is left with {now} {what}, and began with {then}", base, fact)
+
+
+@check("bytes-intact", "streams")
+def bytes_intact(history: History, declared: Declared, tally: Tally) -> None:
+    """What a provider answered reaches the caller as it is, status and bytes, whatever it is made of: an
+    object, a list, a number, a page; also when it is given again."""
+    handed = Handed.of(history, declared)
+    for exchange in View.of(history, declared).exchanges:
+        if not handed.judged(exchange) or exchange.got is None:
+            continue
+        if not tally.keeps(handed.matches(exchange)):
+            served = handed.candidates(exchange)
+            tally.breach(
+                f"the answer to a {exchange.sent.op} of call {exchange.sent.call} ({exchange.got.status}, "
+                f"{len(exchange.got.body)} bytes) is none that {exchange.sent.provider} gave",
+                exchange.sent,
+                exchange.got,
+                *(one.answered for one in served),
+            )
+
+
+@check("no-truncated-success", "streams")
+def no_truncated_success(history: History, declared: Declared, tally: Tally) -> None:
+    """A caller gets the whole answer or an explicit error; never a clean end of half an answer."""
+    handed = Handed.of(history, declared)
+    for exchange in View.of(history, declared).exchanges:
+        answers = [one.answered for one in handed.candidates(exchange) if one.answered is not None]
+        halves = [one for one in answers if not one.complete and one.body_bytes > 0]
+        if not halves or exchange.answered is None:
+            continue
+        tally.saw()
+        if handed.judged(exchange) and not handed.matches(exchange):
+            tally.breach(
+                f"{exchange.sent.provider} broke its answer off, and the caller was given "
+                f"{exchange.answered.status} as if it were whole",
+                halves[0],
+                exchange.sent,
+                exchange.got,
+            )
+
+
+CHECKS: tuple[Check, ...] = (
+    answers_in_time,
+    alive_afterwards,
+    resources_return,
+    bytes_intact,
+    no_truncated_success,
+)

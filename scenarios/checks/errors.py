@@ -1,0 +1,99 @@
+"""Errors: every answer is either the provider's own or one of the gateway's table, in its one envelope."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from scenarios.checks.finding import Check, Tally, check
+from scenarios.checks.handed import Handed
+from scenarios.checks.parts import Exchange, header
+from scenarios.checks.reading import read_json
+from scenarios.checks.view import View
+from scenarios.declared import Declared
+from scenarios.history import AppFailed, Got, History
+
+__all__ = ["CHECKS", "error_mapped"]
+
+_STATUS = MappingProxyType(
+    {
+        "account_forbidden": 403,
+        "bad_path": 400,
+        "bad_request": 400,
+        "billing_unavailable": 503,
+        "body_too_large": 413,
+        "draining": 503,
+        "in_flight": 409,
+        "insufficient_funds": 402,
+        "key_reused": 422,
+        "method_not_allowed": 405,
+        "not_found": 404,
+        "outcome_unknown": 504,
+        "overloaded": 503,
+        "provider_unknown": 404,
+        "store_unavailable": 503,
+        "task_not_found": 404,
+        "unauthorized": 401,
+        "upstream_broken": 502,
+        "upstream_timeout": 504,
+        "upstream_unreachable": 502,
+    }
+)
+
+
+@check("error-mapped", "secrets")
+def error_mapped(history: History, declared: Declared, tally: Tally) -> None:
+    """An error is the provider's own, handed on, or one of the gateway's table: its status, its code, its
+    one envelope, and a Retry-After where the caller is to come back. Nothing ends in a bare server error."""
+    handed = Handed.of(history, declared)
+    for failed in history.of(AppFailed):
+        if failed.at.startswith("gateway"):
+            tally.saw()
+            tally.breach(f"{failed.at} let an exception out: {failed.error}", failed)
+    for exchange in View.of(history, declared).exchanges:
+        got = exchange.answered
+        if got is None or not exchange.sent.path.startswith("/api/proxy"):
+            continue
+        code = exchange.own_code
+        if code is not None:
+            wrong = _wrong(code, got)
+            if not tally.keeps(wrong is None):
+                tally.breach(f"the gateway's own {got.status} ({code}): {wrong}", exchange.sent, got)
+        elif not tally.keeps(_is_providers(exchange, got, handed, declared)):
+            tally.breach(
+                f"{got.status} is neither an answer of {exchange.sent.provider or 'any provider'} "
+                "nor an error of the gateway's own",
+                exchange.sent,
+                got,
+            )
+
+
+def _wrong(code: str, got: Got) -> str | None:
+    status = _STATUS.get(code)
+    if status is None:
+        return "no such code in the table"
+    if got.status != status:
+        return f"its status is {status}"
+    body = read_json(got.body)
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict) or error.get("code") != code or not error.get("message"):
+        return "its body is not the envelope of that code"
+    retry_after = header(got.headers, "retry-after")
+    if code == "in_flight" and retry_after is None:
+        return "it does not say when to come back"
+    if "retry_after_s" in error and str(error["retry_after_s"]) != retry_after:
+        return f"it says {error['retry_after_s']} s in its body and {retry_after} in its header"
+    return None
+
+
+def _is_providers(exchange: Exchange, got: Got, handed: Handed, declared: Declared) -> bool:
+    """Whether the provider gave an answer of this status to this request, as far as can be told."""
+    provider = declared.providers.get(exchange.sent.provider or "")
+    if provider is None:
+        return False
+    if provider.resolve == "find" and exchange.op == "submit" and got.outcome == "ok":
+        return True  # the answer that found it
+    answers = [one.answered for one in handed.candidates(exchange)]
+    return any(one is not None and one.status == got.status for one in answers)
+
+
+CHECKS: tuple[Check, ...] = (error_mapped,)

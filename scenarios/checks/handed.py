@@ -1,0 +1,67 @@
+"""Which of a provider's answers a client's answer may be: the candidates for what was handed on.
+
+Joined by the nonce of a submit, the task of a look, and method and path of anything else. A stored answer
+that is given again is one of them too.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from fakes.journal import digest
+from scenarios.checks.parts import Exchange, Served, header
+from scenarios.checks.verdicts import upstream_path
+from scenarios.checks.view import View
+from scenarios.declared import Declared
+from scenarios.history import History
+
+__all__ = ["Handed"]
+
+
+class Handed:
+    """`Handed.of(history, declared)` gives the one that all checks of a history share."""
+
+    def __init__(self, view: View, declared: Declared) -> None:
+        self._view, self._declared = view, declared
+        self._others: dict[tuple[str, str, str], list[Served]] = defaultdict(list)
+        for served in view.served:
+            received = served.received
+            self._others[received.at, received.method, received.path].append(served)
+
+    @classmethod
+    def of(cls, history: History, declared: Declared) -> Handed:
+        return history.derived((cls, declared), lambda: cls(View.of(history, declared), declared))
+
+    def candidates(self, exchange: Exchange) -> Sequence[Served]:
+        """The requests at the provider whose answer this may be."""
+        name = exchange.sent.provider or ""
+        if exchange.op == "submit" and exchange.nonce is not None:
+            return [one for one in self._view.submissions.get(exchange.nonce, ()) if one.received.at == name]
+        if exchange.op in ("poll", "result") and exchange.task_id is not None:
+            return [one for task in self._view.tasks_called(name, exchange.task_id) for one in task.asked]
+        return self._others.get((name, exchange.sent.method, upstream_path(exchange, name)), ())
+
+    def judged(self, exchange: Exchange) -> bool:
+        """Whether the answer is the provider's own, and its bytes can be compared."""
+        if exchange.answered is None or exchange.own_code is not None:
+            return False
+        provider = self._declared.providers.get(exchange.sent.provider or "")
+        if provider is None or exchange.sent.method == "HEAD":
+            return False
+        answers = [one.answered for one in self.candidates(exchange) if one.answered is not None]
+        if any(header(one.headers, "content-encoding") for one in answers):
+            return False  # decoded on the way, perhaps
+        known = all(one.body_digest is not None for one in answers if one.complete)
+        found = provider.resolve == "find" and exchange.op == "submit"
+        return known and (not found or any(one.complete for one in answers))
+
+    def matches(self, exchange: Exchange) -> bool:
+        """Whether a whole answer of the provider has this status and these bytes."""
+        got = exchange.answered
+        assert got is not None
+        mine = (got.status, digest(got.body))
+        answers = (one.answered for one in self.candidates(exchange))
+        return any(
+            (one.status, one.body_digest) == mine for one in answers if one is not None and one.complete
+        )

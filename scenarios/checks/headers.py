@@ -1,0 +1,123 @@
+"""Headers: what crosses the gateway, in both directions, and whether it is true of the body it is on."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from fakes.journal import Headers
+from scenarios.checks.finding import Check, Tally, check
+from scenarios.checks.parts import Exchange, header
+from scenarios.checks.view import View
+from scenarios.declared import Declared, Provider
+from scenarios.history import Got, History
+
+__all__ = ["CHECKS", "headers_clean"]
+
+_TO_PROVIDER = frozenset({"accept", "accept-language", "content-type", "prefer"})
+_OF_THE_HOP = frozenset(
+    {"accept-encoding", "connection", "content-length", "host", "transfer-encoding", "user-agent"}
+)
+"""Made anew on every connection: the gateway's own, never the caller's."""
+
+_TO_CALLER = (
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-type",
+    "date",
+    "etag",
+    "last-modified",
+    "ratelimit",
+    "ratelimit-*",
+    "retry-after",
+    "x-idempotent-replay",
+    "x-proxy-call-id",
+    "x-ratelimit-*",
+    "x-refgate-error",
+    "x-request-id",
+)
+_OWN_VALUES = (
+    ("connection", ("close", "keep-alive")),
+    ("server", ("refgate", "uvicorn")),
+    ("transfer-encoding", ("chunked",)),
+)
+_INFLATED_MAX = 64 * 1024 * 1024
+
+
+@check("headers-clean", "secrets")
+def headers_clean(history: History, declared: Declared, tally: Tally) -> None:
+    """A provider sees only headers of the declared list, its own key and what the connection needs: no
+    cookie, no credential, no internal header of a caller. A caller sees no cookie and no hop-by-hop header
+    of a provider, and the length and encoding that an answer names are those of its body."""
+    view = View.of(history, declared)
+    for served in view.served:
+        provider = declared.providers.get(served.received.at)
+        if provider is None:
+            continue
+        allowed = _allowed(provider)
+        strangers = _strangers(served.received.headers, allowed)
+        if not tally.keeps(not strangers):
+            tally.breach(f"{provider.name} was sent the headers {', '.join(strangers)}", served.received)
+    for exchange in view.exchanges:
+        if exchange.got is not None and exchange.got.status is not None and _proxied(exchange):
+            tally.saw()
+            _judge_answer(exchange, exchange.got, declared, tally)
+
+
+def _proxied(exchange: Exchange) -> bool:
+    return exchange.sent.path.startswith("/api/proxy/")
+
+
+def _allowed(provider: Provider) -> tuple[str, ...]:
+    own = (provider.auth_header, provider.label_header)
+    return (*sorted(_TO_PROVIDER | _OF_THE_HOP), *provider.request_headers, *(name for name in own if name))
+
+
+def _strangers(headers: Headers, allowed: Iterable[str]) -> list[str]:
+    names = {name.lower(): None for name, _ in headers}
+    patterns = tuple(allowed)
+    return [name for name in names if not any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _judge_answer(exchange: Exchange, got: Got, declared: Declared, tally: Tally) -> None:
+    provider = declared.providers.get(exchange.sent.provider or "")
+    extra = () if provider is None else provider.answer_headers
+    own = tuple(name for name, values in _OWN_VALUES if header(got.headers, name) in values)
+    strangers = _strangers(got.headers, (*_TO_CALLER, *extra, *own))
+    if strangers:
+        tally.breach(f"a caller was handed the headers {', '.join(strangers)}", exchange.sent, got)
+    wrong = _untrue(got) if got.complete and exchange.sent.method != "HEAD" else None
+    if wrong is not None:
+        tally.breach(f"the headers of an answer are not true of its body: {wrong}", exchange.sent, got)
+
+
+def _untrue(got: Got) -> str | None:
+    length = header(got.headers, "content-length")
+    if length is not None and length != str(len(got.body)) and got.status not in (204, 304):
+        return f"content-length {length}, and {len(got.body)} bytes"
+    if length is not None and header(got.headers, "transfer-encoding") is not None:
+        return "a length and chunks"
+    encoding = (header(got.headers, "content-encoding") or "identity").lower()
+    if encoding in ("gzip", "deflate") and got.body and not _inflates(got.body):
+        return f"content-encoding {encoding}, and the body is not encoded"
+    is_json = (header(got.headers, "content-type") or "").startswith("application/json")
+    if encoding == "identity" and is_json and got.body[:2] == b"\x1f\x8b":
+        return "an encoded body, and nothing says so"
+    return None
+
+
+def _inflates(body: bytes) -> bool:
+    for window in (47, -15):  # gzip or zlib framing, then raw deflate
+        try:
+            zlib.decompressobj(window).decompress(body, _INFLATED_MAX)
+        except zlib.error:
+            continue
+        return True
+    return False
+
+
+CHECKS: tuple[Check, ...] = (headers_clean,)
