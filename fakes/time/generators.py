@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextvars import Context
 from typing import Any
-from weakref import ref
+from weakref import WeakSet, ref
 
 from fakes.time.clock import Clock
 from fakes.time.options import Options
@@ -32,6 +32,8 @@ class Generators(Clock):
         # By id: when the collector hands us a generator, weak references to it are gone already.
         self._generators: dict[int, tuple[ref[_Generator], Owner | None]] = {}
         self._generators_prune_at = _PRUNE_MIN
+        self.closers: WeakSet[asyncio.Task[Any]] = WeakSet()
+        """Tasks that close an abandoned generator: not to be cancelled at the end. Never walked."""
 
     def _asyncgen_firstiter_hook(self, generator: _Generator) -> None:
         kept = self._generators
@@ -51,7 +53,7 @@ class Generators(Clock):
         self.call_soon(self._close_generator, generator, context=context)
 
     def _close_generator(self, generator: _Generator) -> None:
-        self.create_task(generator.aclose(), name="aclose")
+        self.closers.add(self.create_task(generator.aclose(), name="aclose"))
 
     async def shutdown_asyncgens(self) -> None:
         """Close what still stands open, in the order in which it began."""

@@ -104,6 +104,8 @@ class Outside(Generators):
             result = context.run(func, *args)
         except (KeyboardInterrupt, SystemExit, PowerCut):
             raise
+        except StopIteration as error:
+            future.set_exception(RuntimeError(f"the work raised {error!r}, which no future can carry"))
         except BaseException as error:
             future.set_exception(error)
         else:

@@ -96,7 +96,8 @@ def _wind_down(loop: SimLoop) -> None:
 async def _cancel_all(loop: SimLoop) -> None:
     tasks = [task for task in loop.pending() if task is not asyncio.current_task()]
     for task in tasks:
-        task.cancel()
+        if task not in loop.closers:
+            task.cancel()
     for task, result in zip(tasks, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
         if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
             loop.call_exception_handler(

@@ -6,11 +6,12 @@ import asyncio
 import builtins
 import functools
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from itertools import count
 from typing import Any
 
 from anyio._backends import _asyncio as backend
+from anyio._core._eventloop import claim_worker_thread, threadlocals
 
 from fakes.time.loop import SimLoop
 from fakes.time.patches import Patches
@@ -79,8 +80,22 @@ def _run_inline(loop: SimLoop) -> Callable[..., Any]:
     ) -> Any:
         await cls.checkpoint()
         async with limiter or cls.current_default_thread_limiter():
-            with backend.CancelScope(shield=not abandon_on_cancel):
-                # Unlike asyncio, anyio hands the caller's context variables to the thread.
-                return await loop.run_in_executor(None, copy_context().run, func, *args)
+            with backend.CancelScope(shield=not abandon_on_cancel) as scope:
+                heeded = scope if abandon_on_cancel else scope._parent_scope
+                return await loop.run_in_executor(
+                    None, _as_worker, loop, heeded or scope, copy_context(), func, args
+                )
 
     return run_sync_in_worker_thread
+
+
+def _as_worker(
+    loop: SimLoop, heeded: Any, context: Context, func: Callable[..., Any], args: tuple[Any, ...]
+) -> Any:
+    """Call `func` with what anyio gives a worker thread: the caller's context, a scope to check."""
+    with claim_worker_thread(backend.AsyncIOBackend, loop):
+        threadlocals.current_cancel_scope = heeded
+        try:
+            return context.run(func, *args)
+        finally:
+            del threadlocals.current_cancel_scope

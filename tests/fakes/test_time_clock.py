@@ -340,7 +340,7 @@ def test_a_livelock_is_told_from_work() -> None:
     """Steps without end at one instant stop the run, and the report says whose they are."""
 
     async def spin() -> None:
-        while True:
+        while True:  # noqa: ASYNC110  # spinning is the point
             await asyncio.sleep(0)
 
     async def main() -> None:
@@ -402,7 +402,7 @@ def test_steps_have_a_ceiling() -> None:
     """A run that never ends by itself is ended."""
 
     async def main() -> None:
-        while True:
+        while True:  # noqa: ASYNC110  # never ending is the point
             await asyncio.sleep(0.001)
 
     told = stopped_by(StepsExceeded, main, steps_max=10_000)
