@@ -93,7 +93,7 @@ async def on_uvicorn(app: App) -> AsyncIterator[str]:
         http="h11",
         lifespan="off",
         log_level=logging.CRITICAL,
-        access_log=False,  # type: ignore[arg-type]
+        access_log=False,
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
