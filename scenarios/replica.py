@@ -114,7 +114,7 @@ class Replica:
         owner.on_cut.append(partial(self._gone, owner, power))
         self._aim()
         starting = self._loop.create_task(self._start(owner, power), name=f"start {self.name}")
-        owner.on_cut.append(starting.cancel)
+        owner.on_cut.append(partial(_call_off, starting))
         try:
             lifespan, app = await starting
         except asyncio.CancelledError:
@@ -267,7 +267,7 @@ class Replica:
         stopping = self._loop.create_task(
             lifespan.shutdown(timeout_s=drain_us / 1e6), name=f"stop {self.name}"
         )
-        owner.on_cut.append(stopping.cancel)
+        owner.on_cut.append(partial(_call_off, stopping))
         try:
             await stopping
         except LifespanFailed:
@@ -281,6 +281,10 @@ class Replica:
 
     def _record(self, kind: Any, **said: Any) -> None:
         self._journal.record(kind(t_us=self._loop.now_us, at=self.name, **said))
+
+
+def _call_off(task: asyncio.Task[Any]) -> None:
+    task.cancel()
 
 
 def _named(error: Exception) -> str:

@@ -7,7 +7,6 @@ seed of each scenario is played twice and compared line by line: that is the che
 from __future__ import annotations
 
 import multiprocessing
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -21,9 +20,20 @@ from scenarios.faults import DoesNotStart
 from scenarios.gateways import NoSuchGateway
 from scenarios.history import Unapplied
 from scenarios.model import Fault, Scenario
+from scenarios.report.stopwatch import Stopwatch
 from scenarios.run import Numbers, Run, play
 
-__all__ = ["DETERMINISTIC", "DETERMINISTIC_STATEMENT", "Job", "Played", "compare", "play_job", "sweep"]
+__all__ = [
+    "DETERMINISTIC",
+    "DETERMINISTIC_STATEMENT",
+    "Job",
+    "Played",
+    "compare",
+    "play_job",
+    "played",
+    "refusal",
+    "sweep",
+]
 
 DETERMINISTIC = "deterministic"
 DETERMINISTIC_STATEMENT = (
@@ -45,6 +55,13 @@ class Job:
     faults: tuple[Fault, ...] | None = None
     label: str = ""
 
+    @property
+    def as_played(self) -> Scenario:
+        """The scenario with the faults it is really played with."""
+        return (
+            self.scenario if self.faults is None else self.scenario.model_copy(update={"faults": self.faults})
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Played:
@@ -59,12 +76,18 @@ class Played:
     faulty_checks: tuple[Finding, ...]
     unapplied: tuple[str, ...]
     digest: str
+    trace: str
     steps: int
     virtual_us: int
     requests: int
     wall_s: float
     numbers: Numbers
     refused: str | None = None  # the gateway's configuration was not accepted: nothing was played
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for runs that are the same: of every fact, and of every step."""
+        return f"{self.digest}/{self.trace}"
 
     @property
     def broken(self) -> tuple[Finding, ...]:
@@ -81,34 +104,41 @@ class Played:
 
 def play_job(job: Job) -> Played:
     """Plays one job to its end; never raises for what a scenario or a gateway does."""
-    began = time.perf_counter()
+    watch = Stopwatch()
     try:
         run = play(job.scenario, job.seed, gateway=job.gateway, faults=job.faults)
     except (DoesNotStart, NoSuchGateway) as refused:
-        return _refused(job, str(refused), time.perf_counter() - began)
-    findings = run.findings
+        return refusal(job, str(refused), watch)
+    more: tuple[Finding, ...] = ()
     if job.twice:
         again = play(job.scenario, job.seed, gateway=job.gateway, faults=job.faults, judged=False)
-        findings = (*findings, compare(run, again))
+        more = (compare(run, again),)
+    return played(job, run, watch, more)
+
+
+def played(job: Job, run: Run, watch: Stopwatch, more: tuple[Finding, ...] = ()) -> Played:
+    """What a run came to, without its history; `more` findings are about more than this one run."""
     return Played(
         name=job.name,
         path=job.path,
         seed=job.seed,
         label=job.label,
-        findings=findings,
+        findings=(*run.findings, *more),
         expectations=run.expectations if job.expect else (),
         faulty_checks=run.faulty_checks,
         unapplied=tuple(f"{fact.at}: {fact.fault}" for fact in run.history.of(Unapplied)),
         digest=run.digest,
+        trace=run.trace,
         steps=run.steps,
         virtual_us=run.virtual_us,
         requests=run.calls,
-        wall_s=time.perf_counter() - began,
+        wall_s=watch.seconds(),
         numbers=run.numbers,
     )
 
 
-def _refused(job: Job, why: str, wall_s: float) -> Played:
+def refusal(job: Job, why: str, watch: Stopwatch) -> Played:
+    """Nothing was played: the gateway's configuration was not accepted."""
     return Played(
         name=job.name,
         path=job.path,
@@ -119,10 +149,11 @@ def _refused(job: Job, why: str, wall_s: float) -> Played:
         faulty_checks=(),
         unapplied=(),
         digest="",
+        trace="",
         steps=0,
         virtual_us=0,
         requests=0,
-        wall_s=wall_s,
+        wall_s=watch.seconds(),
         numbers=Numbers(),
         refused=why,
     )

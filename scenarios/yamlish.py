@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -31,13 +31,12 @@ class Badly(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012  # how PyYAML is told its rules: by a class attribute
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise Badly(
-                self.peek_event().start_mark.line + 1, "aliases (*name) are not used here: write it out"
-            )
+            line = self.get_mark().line + 1
+            raise Badly(line, "aliases (*name) are not used here: write it out")
         node: yaml.Node | None = super().compose_node(parent, index)
         return node
 
@@ -45,7 +44,7 @@ class _Loader(yaml.SafeLoader):
 class _Dumper(yaml.SafeDumper):
     """Block style with indented lists, and no aliases: a file is read by people."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012  # how PyYAML is told its rules: by a class attribute
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -6,15 +6,15 @@ lines, so that a log stays readable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from fakes.journal import Fact
 from scenarios.checks import Finding, Verdict
 from scenarios.report.summary import FileSum, Sum
 from scenarios.report.words import at, seconds, words
@@ -62,7 +62,7 @@ class Printer:
         name = escape(one.name)
         self.console.print(f"{mark} [bold]{name:<40}[/] {text:<55} {wall:>8}")
 
-    def failure(self, played: Played, *, kept: Path | None, replay: str, same: Sequence[Played] = ()) -> None:
+    def failure(self, played: Played, *, again: str, same: Sequence[Played] = ()) -> None:
         """One failed run at length; `same` are further runs of the file that failed as well."""
         label = f" · {played.label}" if played.label else ""
         self.console.rule(f"[red]{escape(played.name)} · seed {played.seed}{escape(label)}[/]", align="left")
@@ -80,9 +80,22 @@ class Printer:
             )
             more = f" and {len(same) - _SEEDS_SHOWN_MAX} more" if len(same) > _SEEDS_SHOWN_MAX else ""
             self.console.print(f"  also failed: seeds {escape(seeds)}{more}")
-        self.console.print(f"  again: [bold]{escape(replay)}[/]")
-        if kept is not None:
-            self.console.print(f"  kept:  {escape(str(kept))}")
+        if again:
+            self.console.print(f"  again: [bold]{escape(again)}[/]")
+
+    def note(self, text: str) -> None:
+        """Something worth knowing that breaks nothing."""
+        self.console.print(f"[dim]{escape(text)}[/]")
+
+    def verdict(self, word: str, name: str, seed: int) -> None:
+        """The last line of a replay."""
+        colour = "red" if word == "FAILED" else "green"
+        self.console.print(f"[{colour}]{word}[/] {escape(name)} · seed {seed}")
+
+    def timeline(self, history: Iterable[Fact]) -> None:
+        """Every fact, in words, in order."""
+        for fact in history:
+            self.console.print(f"[dim]{escape(at(fact)):<28}[/] {escape(words(fact))}")
 
     def _finding(self, finding: Finding) -> None:
         self.console.print(f"  [red]{finding.verdict.value}[/] [bold]{finding.check}[/]")

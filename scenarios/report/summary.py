@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scenarios.checks import Verdict
+from scenarios.checks import Finding, Verdict
 from scenarios.sweep import Played
 
 __all__ = ["FileSum", "Sum"]
@@ -49,6 +49,13 @@ class Sum:
         for finding in played.findings:
             self.verdicts.setdefault(finding.check, Counter())[finding.verdict] += 1
         return one
+
+    def find(self, played: Played, finding: Finding) -> None:
+        """One more finding about a run that was added before."""
+        self.verdicts.setdefault(finding.check, Counter())[finding.verdict] += 1
+        one = self.files[played.path or played.name]
+        if finding.verdict is Verdict.BROKEN:
+            one.failed = [item for item in one.failed if item.seed != played.seed] + [played]
 
     @property
     def runs(self) -> int:

@@ -1,0 +1,215 @@
+"""The command `refgate`: the one place that knows gateway, fakes and scenarios. Imports as late as it can.
+
+Exit codes: 0 everything holds · 1 something is broken · 2 the input is wrong, or a check failed itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["main"]
+
+_app = typer.Typer(
+    name="refgate",
+    help="Test gateways that bill against the failures that cost money, in virtual time.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_OK, _BROKEN, _WRONG = 0, 1, 2
+
+
+class _Shadowed(Exception):
+    """Another package bears the name of one of ours."""
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        _app()
+    except _Shadowed as shadowed:
+        _fail(str(shadowed))
+
+
+def _fail(text: str) -> None:
+    print(f"refgate: {text}", file=sys.stderr)
+    raise SystemExit(_WRONG)
+
+
+def _check_names() -> None:
+    """`fakes` and `scenarios` are common names: stop if the ones imported are somebody else's."""
+    import fakes
+    import scenarios
+
+    home = Path(__file__).resolve().parent.parent
+    for package in (fakes, scenarios):
+        found = Path(package.__file__).resolve().parent if package.__file__ else None
+        if found is None or found.parent != home:
+            raise _Shadowed(
+                f"another package called {package.__name__!r} is in the way: {found or 'a folder without code'}\n"
+                f"         ours is {home / package.__name__}. Install refgate into a virtual environment of its\n"
+                "         own, or run the command from a folder that is not on Python's path."
+            )
+
+
+_Paths = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[PATH]...", help="Files, folders, or names in the suite. Default: the suite."),
+]
+_Seed = Annotated[int | None, typer.Option("--seed", metavar="S", help="This seed alone, or the first.")]
+_Workers = Annotated[int, typer.Option("-j", "--jobs", metavar="N", min=1, help="Processes.")]
+
+_RUN_EXAMPLES = """
+Examples:
+
+\b
+  refgate run                                    the built-in suite
+  refgate run first/embedded --seeds 100         one file of it, a hundred seeds
+  refgate run my/scenarios -k "crash and not remote" -j 4
+  refgate run first/embedded --crash-everywhere  the power cut at every await and commit
+  refgate run my/storm.yaml --seed 17 --junit report.xml
+"""
+
+
+@_app.command(epilog=_RUN_EXAMPLES)
+def run(
+    paths: _Paths = None,
+    seeds: Annotated[int | None, typer.Option(metavar="N", min=1, help="Seeds for each file.")] = None,
+    seed: _Seed = None,
+    expression: Annotated[
+        str | None, typer.Option("-k", metavar="EXPR", help="Names and hazards: 'A5 and not remote'.")
+    ] = None,
+    jobs: _Workers = 1,
+    crash_everywhere: Annotated[
+        bool, typer.Option("--crash-everywhere", help="Cut the power at every await and commit.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Compare with a fresh process and another hash seed.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(metavar="F", help="Write a JSON report.")] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="F", help="Write a JUnit report.")] = None,
+) -> None:
+    """Play scenarios against the reference gateway and judge every promise."""
+    _check_names()
+    from scenarios.load import BadScenario
+    from scenarios.reference import Reference
+    from scenarios.report.console import Printer
+    from scenarios.select import BadExpression, chosen
+    from scenarios.session import SEEDS, Wish
+    from scenarios.session import run as run_all
+
+    try:
+        files = chosen(paths or [], expression)
+    except (BadScenario, BadExpression) as bad:
+        _fail(str(bad))
+        return
+    if not files:
+        _fail("no scenario matches")
+    one_by_one = seed is not None or crash_everywhere
+    wish = Wish(
+        seeds=seeds or (1 if one_by_one else SEEDS),
+        seed=seed or 0,
+        workers=jobs,
+        crash_everywhere=crash_everywhere,
+        fresh=fresh,
+        json=json,
+        junit=junit,
+    )
+    raise typer.Exit(run_all(files, wish, Reference(), Printer()))
+
+
+_REPLAY_EXAMPLES = """
+Examples:
+
+\b
+  refgate replay .refgate/failures/storm-17.yaml             says FIXED or FAILED
+  refgate replay .refgate/failures/storm-17.yaml --timeline  with everything that happened
+  refgate replay my/storm.yaml --seed 3
+"""
+
+
+@_app.command(epilog=_REPLAY_EXAMPLES)
+def replay(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A kept failure, or a scenario.")],
+    seed: _Seed = None,
+    timeline: Annotated[bool, typer.Option("--timeline", help="Tell every fact in order.")] = False,
+) -> None:
+    """Play one failure again, with the seed it was kept with."""
+    _check_names()
+    from scenarios.load import BadScenario
+    from scenarios.reference import Reference
+    from scenarios.report.console import Printer
+    from scenarios.report.crashfile import take_up
+    from scenarios.select import place
+    from scenarios.session import replay as replay_one
+
+    try:
+        kept = take_up(place(file))
+    except BadScenario as bad:
+        _fail(str(bad))
+        return
+    raise typer.Exit(replay_one(kept, Reference(), Printer(), seed=seed, timeline=timeline))
+
+
+@_app.command(epilog="Example:  refgate invariants")
+def invariants() -> None:
+    """List every promise that runs are judged by."""
+    _check_names()
+    from scenarios.report.promises import promises
+
+    for theme, name, statement in promises():
+        typer.echo(f"{theme:<12} {name:<32} {statement}")
+
+
+@_app.command(epilog="Example:  refgate schema > scenario.schema.json")
+def schema() -> None:
+    """Print the JSON Schema of scenario files."""
+    _check_names()
+    import json
+
+    from scenarios.model import schema as schema_of
+
+    typer.echo(json.dumps(schema_of(), indent=2))
+
+
+@_app.command(epilog="Example:  refgate serve --config gateway.yaml")
+def serve(
+    config: Annotated[Path, typer.Option(metavar="F", help="The gateway's configuration file.")],
+) -> None:
+    """Serve the reference gateway for real."""
+    from refgate.serve import serve as serve_real
+
+    raise typer.Exit(serve_real(config))
+
+
+_SABOTAGE_EXAMPLES = """
+Examples:
+
+\b
+  refgate sabotage                every hazard brought back, one at a time
+  refgate sabotage A5 A12 -j 2    these two
+"""
+
+
+@_app.command(epilog=_SABOTAGE_EXAMPLES)
+def sabotage(
+    hazards: Annotated[list[str] | None, typer.Argument(metavar="[HAZARD]...", help="Default: all.")] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds to try at most.")] = 20,
+    jobs: _Workers = 1,
+) -> None:
+    """Prove that the checks bite: bring each hazard back and see which check catches it."""
+    _check_names()
+    from scenarios.sabotage import run_sabotage
+
+    raise typer.Exit(run_sabotage(hazards or [], seeds=seeds, workers=jobs))
+
+
+if __name__ == "__main__":
+    main()

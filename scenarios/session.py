@@ -1,0 +1,150 @@
+"""What `refgate run` and `refgate replay` do: choose, play, tell, keep what failed, and end with a code.
+
+0: everything holds. 1: something is broken. 2: the input is wrong, or a check failed itself. Which gateway
+is played is the caller's choice; the command line hands in the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+from scenarios.crashes import crash_jobs
+from scenarios.doors import Gateway
+from scenarios.faults import DoesNotStart
+from scenarios.fresh import judged_elsewhere
+from scenarios.gateways import NoSuchGateway
+from scenarios.load import Loaded
+from scenarios.report.console import Printer
+from scenarios.report.crashfile import FOLDER, Kept, keep
+from scenarios.report.files import as_json, as_junit, write_json, write_junit
+from scenarios.report.stopwatch import Stopwatch
+from scenarios.report.summary import Sum
+from scenarios.run import play
+from scenarios.sweep import Job, Played, played, refusal, sweep
+
+__all__ = ["SEEDS", "Wish", "replay", "run"]
+
+SEEDS = 20
+"""Seeds for each file, where nobody says how many."""
+
+_KEPT_MAX = 20
+"""Failures of one file that are kept; the twenty-first says nothing new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How often, how far apart, and where to write what came of it."""
+
+    seeds: int = 1
+    seed: int = 0
+    workers: int = 1
+    crash_everywhere: bool = False
+    fresh: bool = False
+    json: Path | None = None
+    junit: Path | None = None
+    failures: Path = FOLDER
+
+
+def run(files: Sequence[Loaded], wish: Wish, gateway: Gateway, printer: Printer) -> int:
+    """Every file with every seed; answers the exit code."""
+    watch, total = Stopwatch(), Sum()
+    everything: list[Played] = []
+    jobs = [
+        Job(one.name, one.path, one.scenario, seed, gateway, twice=seed == wish.seed)
+        for one in files
+        for seed in range(wish.seed, wish.seed + wish.seeds)
+    ]
+    if wish.crash_everywhere:
+        jobs = _with_crashes(jobs, wish, printer)
+    with printer.progress(len(jobs), "playing"):
+        for file, runs in _by_file(_stepping(sweep(jobs, workers=wish.workers), printer)):
+            everything += runs
+            for one in runs:
+                total.add(one)
+            printer.file(total.files[file])
+    if wish.fresh:
+        everything = _fresh(jobs, everything, total)
+    _tell(jobs, total, wish, printer)
+    printer.summary(total, watch.seconds())
+    if wish.json is not None:
+        write_json(wish.json, as_json(total, everything, watch.seconds()))
+    if wish.junit is not None:
+        write_junit(wish.junit, as_junit(everything))
+    return total.exit_code()
+
+
+def _with_crashes(jobs: Sequence[Job], wish: Wish, printer: Printer) -> list[Job]:
+    """Each job, followed by one for every place of it where the power may go."""
+    found: list[Job] = []
+    with printer.progress(len(jobs), "learning the places"):
+        for job, one in zip(jobs, _stepping(sweep(jobs, workers=wish.workers), printer), strict=True):
+            places = crash_jobs(job, one.numbers)
+            printer.note(f"{job.name}, seed {job.seed}: {len(places)} places for a crash")
+            found += [job, *places]
+    return found
+
+
+def _stepping(runs: Iterator[Played], printer: Printer) -> Iterator[Played]:
+    for one in runs:
+        printer.step()
+        yield one
+
+
+def _by_file(runs: Iterator[Played]) -> Iterator[tuple[str, list[Played]]]:
+    for file, group in groupby(runs, key=lambda one: one.path or one.name):
+        yield file, list(group)
+
+
+def _fresh(jobs: Sequence[Job], everything: Sequence[Played], total: Sum) -> list[Played]:
+    """The first seed of each file once more in another interpreter; what differs is broken."""
+    firsts = [index for index, job in enumerate(jobs) if job.twice]
+    findings = judged_elsewhere([jobs[index] for index in firsts], [everything[index] for index in firsts])
+    judged = list(everything)
+    for index, finding in zip(firsts, findings, strict=True):
+        judged[index] = replace(judged[index], findings=(*judged[index].findings, finding))
+        total.find(judged[index], finding)
+    return judged
+
+
+def _tell(jobs: Sequence[Job], total: Sum, wish: Wish, printer: Printer) -> None:
+    """The first failure of each file at length; the first few of each are kept as files."""
+    by_run = {(job.path or job.name, job.seed, job.label): job for job in jobs}
+    for file, one in total.files.items():
+        kept = {
+            index: keep(by_run[file, failed.seed, failed.label].as_played, failed, folder=wish.failures)
+            for index, failed in enumerate(one.failed[:_KEPT_MAX])
+            if failed.refused is None
+        }
+        if one.failed:
+            printer.failure(one.failed[0], again=_again(one.failed[0], kept.get(0)), same=one.failed[1:])
+
+
+def _again(failed: Played, kept: Path | None) -> str:
+    if kept is not None:
+        return f"refgate replay {kept}"
+    return f"refgate run {failed.path or failed.name} --seed {failed.seed}"
+
+
+def replay(kept: Kept, gateway: Gateway, printer: Printer, *, seed: int | None, timeline: bool) -> int:
+    """One failure again; says whether it still is one. `timeline` tells every fact."""
+    seed = seed if seed is not None else kept.seed if kept.seed is not None else 0
+    for text in kept.differs:
+        printer.note(f"another version than when it failed: {text}")
+    job, watch = Job(kept.name, None, kept.scenario, seed, gateway), Stopwatch()
+    try:
+        run = play(kept.scenario, seed, gateway=gateway)
+    except (DoesNotStart, NoSuchGateway) as refused:
+        printer.failure(refusal(job, str(refused), watch), again="")
+        return 2
+    if timeline:
+        printer.timeline(run.history)
+    again = played(job, run, watch)
+    if again.holds:
+        printer.verdict("FIXED" if kept.broken else "HOLDS", kept.name, seed)
+        return 0
+    printer.failure(again, again="")
+    printer.verdict("FAILED", kept.name, seed)
+    return 1 if again.broken or again.unmet else 2
