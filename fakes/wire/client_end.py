@@ -185,6 +185,16 @@ class ClientEnd:
             self.server.consumed(len(item))
         return item
 
+    def __aiter__(self) -> ClientEnd:
+        return self
+
+    async def __anext__(self) -> bytes:
+        # An iterator and no generator: one that is dropped half-way needs no closing.
+        chunk = await self.chunk()
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
+
     def leave(self) -> None:
         """Close the connection, whole answer or not. Leaving twice is leaving once."""
         if self.done:

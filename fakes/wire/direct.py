@@ -7,7 +7,6 @@ names), follows no redirect, keeps no cookie and reads no environment.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fakes.wire.asgi import RawHeaders
@@ -37,17 +36,27 @@ class Answer:
 
 
 class Streamed:
-    """An answer whose body is still coming."""
+    """An answer whose body is still coming. Leaving its block before the end is leaving the server."""
 
-    def __init__(self, status: int, headers: tuple[tuple[str, str], ...], end: ClientEnd) -> None:
-        self.status = status
-        self.headers = headers
-        self._end = end
+    def __init__(self, wire: Wire, src: str, request: Request, timeouts: Timeouts) -> None:
+        self.status = 0  # Known once the block is entered.
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self._call = wire, src, request, timeouts
+        self._end: ClientEnd
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def __aenter__(self) -> Streamed:
+        wire, src, request, timeouts = self._call
+        head, self._end = await wire.call(src, request, timeouts)
+        self.status = head.status
+        self.headers = _shown(head.headers)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._end.leave()
+
+    def chunks(self) -> AsyncIterator[bytes]:
         """The body, as it arrives."""
-        while (chunk := await self._end.chunk()) is not None:
-            yield chunk
+        return self._end
 
 
 class DirectClient:
@@ -84,8 +93,7 @@ class DirectClient:
             raise
         return Answer(head.status, _shown(head.headers), parts[0] if len(parts) == 1 else b"".join(parts))
 
-    @asynccontextmanager
-    async def stream(
+    def stream(
         self,
         method: str,
         url: str,
@@ -93,15 +101,9 @@ class DirectClient:
         headers: _Headers = (),
         body: Body = b"",
         timeouts: Timeouts | None = None,
-    ) -> AsyncIterator[Streamed]:
-        """The answer as it comes. Leaving the block before the end of the body is leaving the server."""
-        head, end = await self._wire.call(
-            self._src, _request(method, url, headers, body), timeouts or NO_TIMEOUTS
-        )
-        try:
-            yield Streamed(head.status, _shown(head.headers), end)
-        finally:
-            end.leave()
+    ) -> Streamed:
+        """The answer as it comes, for the length of an `async with` block."""
+        return Streamed(self._wire, self._src, _request(method, url, headers, body), timeouts or NO_TIMEOUTS)
 
 
 def _shown(headers: RawHeaders) -> tuple[tuple[str, str], ...]:

@@ -17,7 +17,7 @@ from fakes.time import SimLoop
 
 __all__ = ["TRICKLE_STEP_US", "Bell", "Pipe", "TrickledPipe"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 TRICKLE_STEP_US = 100_000
 """A trickle shows itself at most ten times a second: finer steps cost events and teach nothing."""
@@ -51,23 +51,23 @@ class Bell:
                 waiter.set_exception(error)
 
 
-class Pipe(Generic[T]):
+class Pipe(Generic[_T]):
     """Delivers what is pushed, in order, each after `delay_us(n)`: n counts this pipe's messages from 1."""
 
     __slots__ = ("_context", "_delay_us", "_deliver", "_due_us", "_flying", "_loop", "_pushed")
 
     def __init__(
-        self, loop: SimLoop, context: Context, delay_us: Callable[[int], int], deliver: Callable[[T], None]
+        self, loop: SimLoop, context: Context, delay_us: Callable[[int], int], deliver: Callable[[_T], None]
     ) -> None:
         self._loop = loop
         self._context = context  # The network's own: what flies belongs to no one who could be cut.
         self._delay_us = delay_us
         self._deliver = deliver
-        self._flying: deque[tuple[int, T]] = deque()
+        self._flying: deque[tuple[int, _T]] = deque()
         self._due_us = 0
         self._pushed = 0
 
-    def push(self, item: T) -> None:
+    def push(self, item: _T) -> None:
         self._pushed += 1
         now_us = self._loop.now_us
         due_us = now_us + self._delay_us(self._pushed)
