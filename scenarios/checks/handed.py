@@ -52,9 +52,17 @@ class Handed:
         answers = [one.answered for one in self.candidates(exchange) if one.answered is not None]
         if any(header(one.headers, "content-encoding") for one in answers):
             return False  # decoded on the way, perhaps
-        known = all(one.body_digest is not None for one in answers if one.complete)
-        found = provider.resolve == "find" and exchange.op == "submit"
-        return known and (not found or any(one.complete for one in answers))
+        length = str(len(exchange.answered.body))
+        if any(not one.complete and header(one.headers, "content-length") == length for one in answers):
+            return False  # whole by its own headers: nobody can tell that it is not
+        if provider.resolve == "find" and exchange.op == "submit" and self._was_uncertain(exchange):
+            return False  # the answer may be that of the search
+        return all(one.body_digest is not None for one in answers if one.complete)
+
+    def _was_uncertain(self, exchange: Exchange) -> bool:
+        """Whether some attempt of this submit had no answer of its own."""
+        attempts = self._view.submits.get(exchange.nonce or "", ())
+        return any(one.answered is None or one.own_code is not None for one in attempts)
 
     def matches(self, exchange: Exchange) -> bool:
         """Whether a whole answer of the provider has this status and these bytes."""
