@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -23,7 +23,7 @@ _app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_OK, _BROKEN, _WRONG = 0, 1, 2
+_WRONG = 2
 
 
 class _Shadowed(Exception):
@@ -38,7 +38,7 @@ def main() -> None:
         _fail(str(shadowed))
 
 
-def _fail(text: str) -> None:
+def _fail(text: str) -> NoReturn:
     print(f"refgate: {text}", file=sys.stderr)
     raise SystemExit(_WRONG)
 
@@ -52,10 +52,11 @@ def _check_names() -> None:
     for package in (fakes, scenarios):
         found = Path(package.__file__).resolve().parent if package.__file__ else None
         if found is None or found.parent != home:
+            name = package.__name__
             raise _Shadowed(
-                f"another package called {package.__name__!r} is in the way: {found or 'a folder without code'}\n"
-                f"         ours is {home / package.__name__}. Install refgate into a virtual environment of its\n"
-                "         own, or run the command from a folder that is not on Python's path."
+                f"another package called {name!r} is in the way: {found or 'a folder without code'}\n"
+                f"  ours is {home / name}. Install refgate into a virtual environment of its own,\n"
+                "  or start the command from a folder that has no such package."
             )
 
 
@@ -109,7 +110,6 @@ def run(
         files = chosen(paths or [], expression)
     except (BadScenario, BadExpression) as bad:
         _fail(str(bad))
-        return
     if not files:
         _fail("no scenario matches")
     one_by_one = seed is not None or crash_everywhere
@@ -154,7 +154,6 @@ def replay(
         kept = take_up(place(file))
     except BadScenario as bad:
         _fail(str(bad))
-        return
     raise typer.Exit(replay_one(kept, Reference(), Printer(), seed=seed, timeline=timeline))
 
 
@@ -179,14 +178,31 @@ def schema() -> None:
     typer.echo(json.dumps(schema_of(), indent=2))
 
 
-@_app.command(epilog="Example:  refgate serve --config gateway.yaml")
+_SERVE_EXAMPLES = """
+Examples:
+
+\b
+  refgate serve --config gateway.yaml --check   the settings in force, and whether they are accepted
+  refgate serve --config gateway.yaml
+"""
+
+
+@_app.command(epilog=_SERVE_EXAMPLES)
 def serve(
     config: Annotated[Path, typer.Option(metavar="F", help="The gateway's configuration file.")],
+    check: Annotated[bool, typer.Option("--check", help="Print the settings in force, and stop.")] = False,
 ) -> None:
     """Serve the reference gateway for real."""
-    from refgate.serve import serve as serve_real
+    import os
 
-    raise typer.Exit(serve_real(config))
+    from refgate import ConfigError, load_settings
+    from refgate import serve as real
+
+    try:
+        settings = load_settings(config, os.environ)
+    except ConfigError as bad:
+        _fail(str(bad))
+    raise typer.Exit(real.check(settings) if check else real.serve(settings))
 
 
 _SABOTAGE_EXAMPLES = """

@@ -36,3 +36,6 @@ class Gateway(Protocol):
     """Builds one replica. It is sent to other processes, so it must be a value that pickles."""
 
     def build(self, config: Mapping[str, Any], environ: Mapping[str, str], doors: Doors) -> ASGIApp: ...
+
+    def drain(self, app: ASGIApp) -> None:
+        """Tell an app that it is going to be stopped: it finishes what it has and takes nothing new."""

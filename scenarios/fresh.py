@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scenarios.checks import Breach, Finding, Verdict
-from scenarios.sweep import DETERMINISTIC, Job, Played, play_job
+from scenarios.sweep import Job, Played, play_job
 
 __all__ = ["elsewhere", "judged_elsewhere", "main"]
 
@@ -45,10 +45,10 @@ def judged_elsewhere(jobs: Sequence[Job], played: Sequence[Played]) -> list[Find
     findings: list[Finding] = []
     for job, one, there in zip(jobs, played, elsewhere(jobs), strict=True):
         if there == one.fingerprint:
-            findings.append(Finding(DETERMINISTIC, Verdict.HOLDS, "the same in a fresh process", judged=1))
+            findings.append(Finding("deterministic", Verdict.HOLDS, "the same in a fresh process", judged=1))
         else:
             sentence = f"{job.name}, seed {job.seed}: another history in a fresh process"
-            findings.append(Finding(DETERMINISTIC, Verdict.BROKEN, sentence, 1, 1, (Breach(sentence),)))
+            findings.append(Finding("deterministic", Verdict.BROKEN, sentence, 1, 1, (Breach(sentence),)))
     return findings
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from starlette.applications import Starlette
+
 from fakes.wire import ASGIApp
 from refgate import Ports, Settings, create_app
 from refgate.events import Event, line
@@ -26,6 +28,10 @@ class Reference:
 
     def build(self, config: Mapping[str, Any], environ: Mapping[str, str], doors: Doors) -> ASGIApp:
         return create_app(settings_of(config, environ), ports_of(doors))
+
+    def drain(self, app: ASGIApp) -> None:
+        assert isinstance(app, Starlette)
+        app.state.gateway.drain()
 
 
 def ports_of(doors: Doors) -> Ports:

@@ -74,6 +74,7 @@ class Replica:
         self._owner: Owner | None = None
         self._power: Power | None = None
         self._lifespan: Lifespan | None = None
+        self._app: Any = None
         self._where: str | None = None  # why the power goes; None: as an armed await, or in silence
         self._silent = False
         self.trouble: str | None = None  # why the last start failed, if it failed of itself
@@ -126,7 +127,7 @@ class Replica:
             self._record(StartFailed, error=self.trouble)
             self._end(owner)
             return False
-        self._lifespan = lifespan
+        self._lifespan, self._app = lifespan, app
         self._wire.attach(self.host, app, owner=owner, state=lifespan.state)
         if self.incarnation > 1:
             self._record(Restarted, incarnation=self.incarnation)
@@ -252,20 +253,22 @@ class Replica:
     # Stopping.
 
     async def stop(self, *, drain_us: int) -> None:
-        """Graceful: no new connections, requests in hand are finished, then the app's own shutdown."""
+        """Graceful: the app takes nothing new and finishes what it has, then nobody listens, then it ends."""
         owner, lifespan = self._owner, self._lifespan
         if owner is None or lifespan is None:
             return
-        self._wire.detach(self.host)
+        self._loop.spawn(owner, self._drain(), name=f"drain {self.name}")
+        await asyncio.sleep(0)
         for _ in range(drain_us // _DRAIN_LOOK_US):
             if not owner.alive or not self._wire.serving(self.host):
                 break
             await asyncio.sleep(_DRAIN_LOOK_US / 1_000_000)
-        clean = not self._wire.serving(self.host)
         if not owner.alive:
             return
+        clean = not self._wire.serving(self.host)
+        self._wire.detach(self.host)
         stopping = self._loop.create_task(
-            lifespan.shutdown(timeout_s=drain_us / 1e6), name=f"stop {self.name}"
+            lifespan.shutdown(timeout_s=drain_us / 1_000_000), name=f"stop {self.name}"
         )
         owner.on_cut.append(partial(_call_off, stopping))
         try:
@@ -278,6 +281,9 @@ class Replica:
             return
         self._record(Stopped, clean=clean)
         self._end(owner)
+
+    async def _drain(self) -> None:
+        self._gateway.drain(self._app)
 
     def _record(self, kind: Any, **said: Any) -> None:
         self._journal.record(kind(t_us=self._loop.now_us, at=self.name, **said))

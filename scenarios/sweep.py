@@ -10,10 +10,8 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import zip_longest
 
-from fakes.journal import line
-from scenarios.checks import Breach, Finding, Verdict
+from scenarios.checks import Breach, Finding, Verdict, same_history
 from scenarios.doors import Gateway
 from scenarios.expect import Expectation
 from scenarios.faults import DoesNotStart
@@ -24,8 +22,6 @@ from scenarios.report.stopwatch import Stopwatch
 from scenarios.run import Numbers, Run, play
 
 __all__ = [
-    "DETERMINISTIC",
-    "DETERMINISTIC_STATEMENT",
     "Job",
     "Played",
     "compare",
@@ -34,11 +30,6 @@ __all__ = [
     "refusal",
     "sweep",
 ]
-
-DETERMINISTIC = "deterministic"
-DETERMINISTIC_STATEMENT = (
-    "the same scenario and seed give the same history, line by line, and the same steps of the loop"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +152,11 @@ def refusal(job: Job, why: str, watch: Stopwatch) -> Played:
 
 def compare(one: Run, other: Run) -> Finding:
     """Whether two runs are the same, line by line and step by step."""
-    for index, (left, right) in enumerate(zip_longest(one.history, other.history)):
-        if left is None or right is None or line(left) != line(right):
-            facts = tuple(fact for fact in (left, right) if fact is not None)
-            sentence = f"two runs with seed {one.seed} differ from fact {index + 1} on"
-            return Finding(DETERMINISTIC, Verdict.BROKEN, sentence, 1, 1, (Breach(sentence, facts),))
-    if one.trace != other.trace:
+    finding = same_history(one.history.lines(), other.history.lines())
+    if finding.verdict is Verdict.HOLDS and one.trace != other.trace:
         sentence = f"two runs with seed {one.seed} took different steps to the same history"
-        return Finding(DETERMINISTIC, Verdict.BROKEN, sentence, 1, 1, (Breach(sentence),))
-    return Finding(DETERMINISTIC, Verdict.HOLDS, f"{len(one.history)} facts twice", judged=1)
+        return Finding(finding.check, Verdict.BROKEN, sentence, 1, 1, (Breach(sentence),))
+    return finding
 
 
 def sweep(jobs: Sequence[Job], *, workers: int = 1) -> Iterator[Played]:

@@ -37,13 +37,15 @@ class Toy:
             raise RuntimeError("no such setting")
         return _App(self, config, environ, doors)
 
+    def drain(self, app: Any) -> None:
+        app.draining = True
+
 
 class _App:
-    def __init__(
-        self, toy: Toy, config: Mapping[str, Any], environ: Mapping[str, str], doors: Doors
-    ) -> None:
+    def __init__(self, toy: Toy, config: Mapping[str, Any], environ: Mapping[str, str], doors: Doors) -> None:
         self._toy, self._config, self._environ, self._doors = toy, config, environ, doors
         self._cx: sqlite3.Connection | None = None
+        self.draining = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -95,9 +97,7 @@ class _App:
             return [{"account": "alice", **zero}]
         if path == "/admin/calls":
             names = ("call_id", "path", "state")
-            return [
-                dict(zip(names, row, strict=True)) for row in self._cx.execute("SELECT * FROM calls")
-            ]
+            return [dict(zip(names, row, strict=True)) for row in self._cx.execute("SELECT * FROM calls")]
         return []
 
     async def _forward(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
