@@ -35,6 +35,7 @@ from fakes.play import Play, Strict
 from fakes.task_acts import (
     AcceptedTwice,
     Disagreeing,
+    Expired,
     Idempotency,
     NotFoundYet,
     SameTaskId,
@@ -98,6 +99,7 @@ class ProviderDo(Do):
     compressed: Compressed | None = None
     bloated: Bloated | None = None
     not_found_yet: NotFoundYet | None = None
+    expired: Expired | None = None
     status_goes_backwards: StatusGoesBackwards | None = None
     unknown_status: UnknownStatus | None = None
     disagreeing: Disagreeing | None = None

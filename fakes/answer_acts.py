@@ -7,6 +7,7 @@ between a failure that is free and one that is not.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 
@@ -96,6 +97,12 @@ class OddBody(Play):
 
     kind: OddKind
     status: int = Field(default=200, ge=200, le=599)
+
+    @model_validator(mode="after")
+    def _body_where_one_may_be(self) -> OddBody:
+        if self.status in (204, 205, 304) and self.kind != "empty":
+            raise ValueError(f"an answer with status {self.status} has no body: kind must be empty")
+        return self
 
 
 class NeverAnswers(Play):
@@ -187,6 +194,17 @@ class AnswerHeaders(Play):
     category: ClassVar[Category] = Category.HEADERS
     set: dict[str, str] = Field(default_factory=dict)
     remove: Annotated[tuple[str, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> AnswerHeaders:
+        for name, value in self.set.items():
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+                raise ValueError(f"{name!r} is no header name")
+            if not re.fullmatch(r"[ -~]*", value):
+                raise ValueError(f"{name}: a header value is printable ASCII, and not {value!r}")
+            if name.lower() == "content-length" and not value.isdecimal():
+                raise ValueError(f"content-length is a number, true or not, and not {value!r}")
+        return self
 
 
 class SetCookie(Play):

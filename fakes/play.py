@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 __all__ = [
     "OPS_LOOKING",
+    "OPS_OF_ONE",
     "OPS_SUBMIT",
     "Category",
     "IdempotencyMode",
@@ -63,7 +64,8 @@ IdempotencyMode = Literal["ignored", "honoured", "conflict"]
 
 _OPS_ALL = frozenset(get_args(Op))
 OPS_SUBMIT = frozenset({"submit"})
-OPS_LOOKING = frozenset({"poll", "result", "find"})
+OPS_OF_ONE = frozenset({"poll", "result"})
+OPS_LOOKING = OPS_OF_ONE | {"find"}
 
 
 class Category(StrEnum):

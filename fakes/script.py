@@ -24,7 +24,7 @@ from fakes.answer_acts import Concurrency, Latency, Quota
 from fakes.chance import chance
 from fakes.durations import DurationUs
 from fakes.play import Category, Op, Play, Strict
-from fakes.task_acts import Disagreeing, NotFoundYet, StatusGoesBackwards
+from fakes.task_acts import Disagreeing, Expired, NotFoundYet, StatusGoesBackwards
 
 __all__ = [
     "NO_ACTS",
@@ -145,6 +145,7 @@ class Occasion:
     task_id: str | None = None
     stage: str | None = None
     task_age_us: int | None = None
+    since_end_us: int | None = None  # of the task, where it has ended
     tasks_running: int = 0
 
 
@@ -268,7 +269,9 @@ def _fits(play: Play, occasion: Occasion) -> bool:
     match play:
         case NotFoundYet(for_us=for_us):
             age = occasion.task_age_us
-            return age is not None and (for_us is None or age < for_us)
+            return occasion.op == "find" or (age is not None and (for_us is None or age < for_us))
+        case Expired(after=after):
+            return occasion.since_end_us is not None and occasion.since_end_us >= after
         case StatusGoesBackwards():
             return occasion.stage not in (None, "queued")
         case Disagreeing():

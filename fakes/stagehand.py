@@ -47,6 +47,7 @@ class Stagehand:
         *,
         stage: str | None = None,
         task_age_us: int | None = None,
+        since_end_us: int | None = None,
         tasks_running: int = 0,
     ) -> Occasion:
         """What the script may know of this request, now."""
@@ -63,6 +64,7 @@ class Stagehand:
             task_id=seen.task_id,
             stage=stage,
             task_age_us=task_age_us,
+            since_end_us=since_end_us,
             tasks_running=tasks_running,
         )
 

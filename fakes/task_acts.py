@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from fakes.durations import DurationUs
 from fakes.play import (
     OPS_LOOKING,
+    OPS_OF_ONE,
     OPS_SUBMIT,
     Category,
     IdempotencyMode,
@@ -25,6 +26,7 @@ from fakes.play import (
 __all__ = [
     "AcceptedTwice",
     "Disagreeing",
+    "Expired",
     "Idempotency",
     "NotFoundYet",
     "SameTaskId",
@@ -43,25 +45,33 @@ __all__ = [
 
 
 class NotFoundYet(Play):
-    """A poll in the first `for` of a task's life is told that there is no such task."""
+    """A poll in the first `for` of a task's life is told that there is no such task; lists leave it out."""
 
     category: ClassVar[Category] = Category.VIEW
     ops: ClassVar[frozenset[str]] = OPS_LOOKING
     for_us: DurationUs | None = Field(default=None, alias="for")
 
 
+class Expired(Play):
+    """A poll `after` the end of a task is told that there is no such task any more."""
+
+    category: ClassVar[Category] = Category.VIEW
+    ops: ClassVar[frozenset[str]] = OPS_OF_ONE
+    after: DurationUs
+
+
 class StatusGoesBackwards(Play):
     """A poll shows the stage before the true one: running as queued, ended as running."""
 
     category: ClassVar[Category] = Category.VIEW
-    ops: ClassVar[frozenset[str]] = OPS_LOOKING
+    ops: ClassVar[frozenset[str]] = OPS_OF_ONE
 
 
 class UnknownStatus(Play):
     """A poll shows a status word that is in nobody's documentation."""
 
     category: ClassVar[Category] = Category.VIEW
-    ops: ClassVar[frozenset[str]] = OPS_LOOKING
+    ops: ClassVar[frozenset[str]] = OPS_OF_ONE
     word: str = "POSTPROCESSING"
 
 
@@ -69,7 +79,7 @@ class Disagreeing(Play):
     """A poll of an ended task shows the opposite end: success as failure, failure as success."""
 
     category: ClassVar[Category] = Category.VIEW
-    ops: ClassVar[frozenset[str]] = OPS_LOOKING
+    ops: ClassVar[frozenset[str]] = OPS_OF_ONE
 
 
 # --- what becomes of a task, decided when it is accepted -----------------------------------------

@@ -18,7 +18,7 @@ from fakes.journal import Headers, Journal, TaskRejected
 from fakes.play import Category
 from fakes.script import NO_ACTS, Occasion, Playing, Script
 from fakes.stagehand import Stagehand
-from fakes.task_acts import Idempotency, NotFoundYet, SameTaskId, TaskCosts
+from fakes.task_acts import Expired, Idempotency, NotFoundYet, SameTaskId, TaskCosts
 from fakes.tasks.dialect import Asked, Dialect, View
 from fakes.tasks.dialects import dialect_named
 from fakes.tasks.plan import TaskPlan, cost_nanos
@@ -128,9 +128,7 @@ class TaskProvider:
             case "poll" | "result":
                 return self._show(request, asked, occasion, shape)
             case "find":
-                works = self._workshop.listed(asked.label)
-                views = [self._view(work, shape) for work in works]
-                return Outcome(self.dialect.found(views, shape.request_id))
+                return self._find(request, asked, occasion, shape)
             case "cancel":
                 return self._cancel(asked, shape)
             case "other":
@@ -182,11 +180,22 @@ class TaskProvider:
         playing = self._stagehand.player.first(Category.VIEW, occasion)
         if playing is not None:
             self._stagehand.note(request, playing)
-            if isinstance(playing.play, NotFoundYet):
+            if isinstance(playing.play, (NotFoundYet, Expired)):
                 return Outcome(self.dialect.not_found(work.task_id, shape.request_id))
             view = bent(view, playing.play, work, self.dialect)
         reply = self.dialect.shown(view) if asked.op == "poll" else self.dialect.result(view)
         return Outcome(reply, shown=view.verdict, usage_shown=view.usage_shown)
+
+    def _find(self, request: Request, asked: Asked, occasion: Occasion, shape: _Shape) -> Outcome:
+        works = self._workshop.listed(asked.label)
+        playing = self._stagehand.player.first(Category.VIEW, occasion)
+        if playing is not None and isinstance(playing.play, NotFoundYet):
+            self._stagehand.note(request, playing)
+            young_us = playing.play.for_us
+            now_us = self._clock()
+            works = [work for work in works if young_us is not None and now_us - work.accepted_us >= young_us]
+        views = [self._view(work, shape) for work in works]
+        return Outcome(self.dialect.found(views, shape.request_id))
 
     def _cancel(self, asked: Asked, shape: _Shape) -> Outcome:
         work = self._workshop.get(asked.task_id)
@@ -203,14 +212,19 @@ class TaskProvider:
         return self.dialect.read(request)
 
     def _occasion(self, request: Request, seen: Seen) -> Occasion:
+        running = self._workshop.running
         work = self._workshop.get(seen.task_id)
+        if work is None:
+            return self._stagehand.occasion(request, seen, tasks_running=running)
         now_us = self._clock()
+        stage = work.stage(now_us)
         return self._stagehand.occasion(
             request,
             seen,
-            stage=work.stage(now_us).value if work else None,
-            task_age_us=now_us - work.accepted_us if work else None,
-            tasks_running=self._workshop.running,
+            stage=stage.value,
+            task_age_us=now_us - work.accepted_us,
+            since_end_us=now_us - work.ends_us if stage.ended and work.ends_us is not None else None,
+            tasks_running=running,
         )
 
     def _view(self, work: Work, shape: _Shape) -> View:

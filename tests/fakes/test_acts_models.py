@@ -84,6 +84,10 @@ def test_an_act_is_written_back_as_it_was_read() -> None:
         ({"do": {"task_costs": {"units": "-1"}}}, "not an amount"),
         ({"do": {"task_costs": {"units": "many"}}}, "not a decimal"),
         ({"do": {"rejected": {"reason": "mood"}}}, "insufficient_balance"),
+        ({"do": {"odd_body": {"kind": "html", "status": 204}}}, "has no body"),
+        ({"do": {"answer_headers": {"set": {"a b": "c"}}}}, "no header name"),
+        ({"do": {"answer_headers": {"set": {"a": "b\r\nc: d"}}}}, "printable ASCII"),
+        ({"do": {"answer_headers": {"set": {"Content-Length": "ten"}}}}, "content-length is a number"),
     ],
 )
 def test_a_mistake_in_an_act_is_named(fields: dict[str, Any], words: str) -> None:

@@ -210,6 +210,32 @@ def test_just_after_the_submit_a_task_may_not_be_found() -> None:
     assert shown(stage) == [None, None, "other"]
 
 
+def test_a_young_task_may_be_missing_from_lists() -> None:
+    """A look-up by the caller's own name finds nothing at first."""
+
+    async def main(stage: Stage) -> list[int]:
+        await stage.call("POST", "/v1/videos/text2video", {"nonce": "n", "external_task_id": "mine"})
+        found = []
+        for at in (0, 4.999, 5):
+            await stage.until(at)
+            answer = await stage.call("GET", "/v1/videos/text2video?external_task_id=mine")
+            found.append(len(document(answer)["data"]))
+        return found
+
+    acts = [{"match": {"op": "find"}, "do": {"not_found_yet": {"for": "5s"}}}]
+    assert with_provider(main, "kling", acts=acts) == [0, 0, 1]
+
+
+def test_an_ended_task_may_expire() -> None:
+    """A poll an hour after the end finds nothing any more; what was billed stays billed."""
+    acts = [{"do": {"expired": {"after": "1h"}}}]
+    words, stage = statuses(20, 3619.999, 3620, acts=acts)
+    assert words == ["SUCCESS", "SUCCESS", "404"]
+    assert ends(stage) == [(20_000_000, True, 250_000_000)]
+    never = [{"do": {"task_never_ends": {}}}, *acts]
+    assert statuses(9_999, acts=never)[0] == ["RUNNING"]
+
+
 def test_a_status_may_go_backwards() -> None:
     """Running as queued, ended as running; a queued task has nowhere to go."""
     acts: list[dict[str, Any]] = [{"do": {"status_goes_backwards": {}}}]

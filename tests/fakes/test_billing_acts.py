@@ -149,6 +149,17 @@ def test_an_outage_has_a_window() -> None:
     assert with_billing(main, acts=acts) == [200, 503, 503, 200]
 
 
+def test_a_calm_service_behaves() -> None:
+    """Its script is over."""
+
+    async def main(stage: Stage) -> None:
+        assert (await reserve(stage)).status == 503
+        stage.billing.calm()
+        assert (await reserve(stage)).status == 200
+
+    with_billing(main, acts=[{"do": {"down": {}}}])
+
+
 def test_every_act_of_billing_is_tried_here() -> None:
     """A new act without a test is not done."""
     text = Path(__file__).read_text()

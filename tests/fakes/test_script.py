@@ -161,6 +161,15 @@ def test_attempts_are_counted_for_each_identity_and_op() -> None:
     assert [subject.attempt(*each) for each in asked] == [1, 1, 2, 1]
 
 
+def test_a_script_can_be_ended() -> None:
+    """From then on nothing plays, whatever its windows say."""
+    subject = player({"do": {"error": {}}}, {"do": {"latency": {"by": "1s"}}})
+    assert answers(subject, [occasion()]) == ["error"]
+    subject.end()
+    assert answers(subject, [occasion()]) == [None]
+    assert subject.first(Category.DELAY, occasion()) is None
+
+
 def test_a_script_can_be_played_twice_from_its_start() -> None:
     """Counts live in the player: the script is a value."""
     script = Script.for_provider([{"count": 1, "do": {"error": {}}}])

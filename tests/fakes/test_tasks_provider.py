@@ -37,6 +37,23 @@ def test_ends_are_journalled_at_their_own_time_although_nobody_polls() -> None:
     with_provider(main, acts=acts)
 
 
+def test_a_calm_provider_behaves_and_what_it_did_stays_done() -> None:
+    """The script is over; a task that never ends still does not."""
+
+    async def main(stage: Stage) -> None:
+        task_id = document(await stage.call("POST", SUBMIT, {"nonce": "n"}))["taskId"]
+        assert (await stage.call("POST", QUERY, {"taskId": task_id})).status == 500
+        stage.provider.calm()
+        await stage.until(1_000)
+        assert document(await stage.call("POST", QUERY, {"taskId": task_id}))["status"] == "RUNNING"
+        again = document(await stage.call("POST", SUBMIT, {"nonce": "m"}))["taskId"]
+        await stage.until(1_020)
+        assert document(await stage.call("POST", QUERY, {"taskId": again}))["status"] == "SUCCESS"
+
+    acts = [{"do": {"task_never_ends": {}}}, {"match": {"op": "poll"}, "do": {"error": {}}}]
+    with_provider(main, acts=acts)
+
+
 def test_any_request_settles_first() -> None:
     """Even one about something else."""
 
