@@ -23,6 +23,7 @@ from typing import Any
 
 from fakes.time.errors import SimulationError
 from fakes.time.loop import SimLoop
+from fakes.time.owners import current_owner
 from fakes.time.patches import Patches
 from fakes.time.scopes import order_anyio
 
@@ -51,7 +52,7 @@ def sealed(loop: SimLoop) -> Iterator[None]:
             _clocks(loop, patches)
             _chance(loop, patches)
             _doors(loop, patches)
-            patches.put(asyncio, "all_tasks", _all_tasks(asyncio.all_tasks))
+            patches.put(asyncio, "all_tasks", _all_tasks(loop))
             order_anyio(loop, patches)
             yield
         finally:
@@ -148,11 +149,14 @@ def _done_or_refused(loop: SimLoop, real: Callable[..., Any]) -> Callable[..., A
     return wait
 
 
-def _all_tasks(real: Callable[..., set[Any]]) -> Callable[..., set[Any]]:
-    """A set filled in order of creation: asyncio fills its own in an order of the past."""
+def _all_tasks(loop: SimLoop) -> Callable[..., set[Any]]:
+    """A set filled in order of creation: asyncio fills its own in an order of the past.
 
-    def all_tasks(loop: asyncio.AbstractEventLoop | None = None) -> set[Any]:
-        ordered = sorted(real(loop), key=hash)
-        return set(ordered)
+    An owner is a process: it sees its own tasks. The world sees all that can still run.
+    """
+
+    def all_tasks(_loop: asyncio.AbstractEventLoop | None = None) -> set[Any]:
+        owner = current_owner()
+        return {task for task in loop.pending() if owner is None or task.owner is owner}
 
     return all_tasks
