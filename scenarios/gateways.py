@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -96,11 +97,15 @@ def canary_of_caller(name: str) -> str:
 
 
 def caller_of(config: Mapping[str, Any], account: str) -> str:
-    """The caller who may bill this account: by the account's own name, else the first that lists it."""
+    """The caller who may bill this account: by the account's own name, else the first that lists it, or
+    a glob that takes it."""
     callers = config.get("callers", {})
     if account in callers:
         return account
-    return next((name for name, caller in callers.items() if account in caller.get("accounts", ())), account)
+    for name, caller in callers.items():
+        if any(fnmatchcase(account, allowed) for allowed in caller.get("accounts", ())):
+            return str(name)
+    return account
 
 
 def environ(config: Mapping[str, Any]) -> dict[str, str]:

@@ -317,7 +317,7 @@ class Traffic:
             caller = caller_of(self._config, account)
             usual["authorization"] = f"Bearer {canary_of_caller(caller)}"
             accounts = self._config.get("callers", {}).get(caller, {}).get("accounts", ())
-            if thread is None and account in accounts and accounts[0] != account:
+            if thread is None and accounts and accounts[0] != account:
                 thread = account
         if thread is not None:
             usual["x-thread-id"] = thread

@@ -1,0 +1,28 @@
+"""Which caller's key a client carries when it acts for an account."""
+
+from typing import Any
+
+from scenarios.gateways import caller_of
+
+CONFIG: dict[str, Any] = {
+    "callers": {
+        "alice": {"accounts": ["alice", "shared"]},
+        "teams": {"accounts": ["team-blue", "team-*"]},
+    }
+}
+
+
+def test_a_caller_of_that_name_comes_first() -> None:
+    """An account named like a caller is that caller's."""
+    assert caller_of(CONFIG, "alice") == "alice"
+
+
+def test_an_account_belongs_to_the_caller_who_lists_it() -> None:
+    """By its name, or by a glob, as the gateway's configuration allows."""
+    assert caller_of(CONFIG, "shared") == "alice"
+    assert caller_of(CONFIG, "team-red") == "teams"
+
+
+def test_an_account_of_nobody_stands_for_itself() -> None:
+    """A stranger carries a key that the gateway does not know."""
+    assert caller_of(CONFIG, "nobody") == "nobody"
