@@ -85,11 +85,14 @@ class _Edge:
         try:
             gate.enter()
         except Refusal as refusal:
-            await refused(refusal)(scope, receive, send)
+            await self._gateway.refuse(refusal)(scope, receive, send)
             return
         try:
             response = await self._gateway.answer(_knock(scope, receive))
             await response(scope, receive, send)
+        except Exception as bug:
+            self._gateway.failed("edge", bug)
+            raise
         finally:
             gate.leave()
 
@@ -115,6 +118,9 @@ class _Edge:
                 return refused(
                     Refusal(Code.STORE_UNAVAILABLE, "the store cannot be reached", retry_after_s=1)
                 )
+            except Exception as bug:
+                self._gateway.failed("edge", bug)
+                return refused(Refusal(Code.INTERNAL, "something went wrong here"))
 
         return guarded
 

@@ -106,7 +106,7 @@ class TaskIdPlace(Strict):
 class Usage(Strict):
     """What a success costs: units found at `path` or in `header`, times a price; or a flat amount.
 
-    `max` is the most that one call may cost whatever the provider says; `estimate` is for the policy
+    usage that would cost more than `max` is not believed; `estimate` is for the policy
     `missing_usage: estimate`.
     """
 

@@ -172,8 +172,12 @@ class Gateway:
                 Code.STORE_UNAVAILABLE, "the store cannot be reached", None, self.works.retry_after_s
             )
         except Exception as bug:
-            self._emit(Failed(t_us=self._clock(), where="gateway", what=type(bug).__name__))
+            self.failed("gateway", bug)
             told = Refusal(Code.INTERNAL, "something went wrong here")
+        return self.refuse(told, asked)
+
+    def refuse(self, told: Refusal, asked: Asked | None = None) -> Response:
+        """An answer in the gateway's own name, on record."""
         answer = refused(told)
         self._emit(
             CallRefused(
@@ -186,6 +190,10 @@ class Gateway:
             )
         )
         return answer
+
+    def failed(self, where: str, bug: Exception) -> None:
+        """Something that should not happen did. Its text goes nowhere: it may quote anything."""
+        self._emit(Failed(t_us=self._clock(), where=where, what=type(bug).__name__))
 
     async def _flow(self, asked: Asked) -> Response | Forwarded:
         match asked.met:

@@ -12,7 +12,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import cast
 
@@ -80,6 +80,10 @@ class Phases:
     pool_us: int
     total_us: int
 
+    def within(self, us: int) -> Phases:
+        """The same, with no more than so much time for the whole."""
+        return replace(self, total_us=min(self.total_us, us))
+
     @property
     def extension(self) -> dict[str, float]:
         return {
@@ -112,6 +116,7 @@ class Stream:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body, decoded. Ends early, with `failure` set, where it broke."""
         try:
+            _refuse_encoding(self._response)
             async with aclosing(_bytes(self._response)) as chunks:
                 async for chunk in chunks:
                     yield chunk
@@ -171,6 +176,7 @@ class Upstream:
 
 async def _read(response: httpx.Response, body_max: int) -> bytes | None:
     """The decoded body, or None where it is larger than the limit; no more than that is kept."""
+    _refuse_encoding(response)
     parts: list[bytes] = []
     size = 0
     async with aclosing(_bytes(response)) as chunks:
@@ -180,6 +186,16 @@ async def _read(response: httpx.Response, body_max: int) -> bytes | None:
                 return None
             parts.append(chunk)
     return b"".join(parts)
+
+
+_DECODED = frozenset({"", "identity", "gzip", "deflate"})
+
+
+def _refuse_encoding(response: httpx.Response) -> None:
+    """An encoding that cannot be taken off, and was not asked for, would reach the caller as garbage."""
+    named = response.headers.get("content-encoding", "")
+    if not {one.strip().lower() for one in named.split(",")} <= _DECODED:
+        raise httpx.DecodingError("encoding")
 
 
 def _bytes(response: httpx.Response) -> AsyncGenerator[bytes, None]:

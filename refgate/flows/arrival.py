@@ -153,7 +153,7 @@ def _key(knock: Knock) -> str | None:
 async def _body(settings: Settings, knock: Knock) -> bytes:
     limit = settings.limits.request_body
     try:
-        async with asyncio.timeout(settings.timeouts.total_us / 1e6):
+        async with asyncio.timeout(settings.timeouts.read_us / 1e6):
             body = await knock.body(limit)
     except TimeoutError:
         raise Refusal(Code.BAD_REQUEST, "the body did not arrive in time") from None

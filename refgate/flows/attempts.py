@@ -45,10 +45,13 @@ def over(works: Works, attempt: Attempt) -> Attempt:
     return done
 
 
-async def ask(works: Works, attempt: Attempt, out: Outgoing) -> tuple[Attempt, Answer | Failure]:
+async def ask(
+    works: Works, attempt: Attempt, out: Outgoing, *, within_us: int | None = None
+) -> tuple[Attempt, Answer | Failure]:
     """Writes the row, sends the request, reads the whole answer. The end is not written yet."""
     await works.store.attempt_opened(attempt)
-    reply = await works.upstream.ask(out, phases=works.phases, body_max=works.settings.limits.answer_body)
+    phases = works.phases if within_us is None else works.phases.within(within_us)
+    reply = await works.upstream.ask(out, phases=phases, body_max=works.settings.limits.answer_body)
     return ended(works, attempt, reply), reply
 
 

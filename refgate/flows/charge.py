@@ -17,8 +17,8 @@ __all__ = ["Charge", "charge"]
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """`flags`: usage_missing · usage_invalid (policy `missing_usage` set the amount) · usage_capped (at
-    `usage.max`) · hold_capped (policy `usage_above_hold`)."""
+    """`flags`: usage_missing · usage_invalid (policy `missing_usage` set the amount) · hold_capped (policy
+    `usage_above_hold` did). A number beyond `usage.max` is as invalid as a word."""
 
     amount_nanos: int
     flags: tuple[str, ...] = ()
@@ -44,8 +44,6 @@ def _reported(
         units = _units(usage, document, answer)
         return Charge(charge_nanos(units, unit_price=usage.unit_price, max_nanos=usage.max))
     except BadUsage as bad:
-        if bad.reason == "too_large":
-            return Charge(usage.max, ("usage_capped",))
         flag = "usage_missing" if bad.reason == "missing" else "usage_invalid"
     match policies.missing_usage:
         case "zero":

@@ -106,7 +106,7 @@ async def _end(works: Works, polled: Polled, attempt: Attempt, reply: Answer, en
         if polled.route.usage_from is not None:
             await attempts.close(works, attempt)  # Looking usage up may take longer than this row should.
             closing = None
-        verdict = await _success(works, polled, reply, ended, answer)
+        verdict = await _success(works, polled, attempt, reply, ended)
     won = await works.store.claim(
         call.call_id, verdict, intent_id=works.ids("int"), attempt=closing, now_us=works.clock()
     )
@@ -146,12 +146,14 @@ async def _late(works: Works, call: Call, verdict: Verdict) -> None:
         )
 
 
-async def _success(works: Works, polled: Polled, reply: Answer, ended: Ended, final: Answer) -> Verdict:
+async def _success(works: Works, polled: Polled, attempt: Attempt, reply: Answer, ended: Ended) -> Verdict:
     """What a success costs; or a failure after all, where the look-up of its usage says so."""
+    final = works.handed_on(polled.provider, reply)
     source: Answer | None = reply
     shown = ended.document
     if polled.route.usage_from is not None:
-        source = await _usage_answer(works, polled)
+        until_us = attempt.started_us + works.settings.timeouts.total_us
+        source = await _usage_answer(works, polled, within_us=max(until_us - works.clock(), 1))
         if source is not None and source.status in _FINAL:
             return Verdict(0, Outcome.FAILED, f"result_http_{source.status}", final=final)
         shown = _shown(source)
@@ -165,9 +167,12 @@ async def _success(works: Works, polled: Polled, reply: Answer, ended: Ended, fi
     return Verdict(cost.amount_nanos, Outcome.SUCCESS, ended.reason, cost.flags, final=final)
 
 
-async def _usage_answer(works: Works, polled: Polled) -> Answer | None:
-    """Usage from its own place. Until it can be read the task counts as not ended; None once the declared
-    deadline is over, so that the policy for missing usage decides."""
+async def _usage_answer(works: Works, polled: Polled, *, within_us: int) -> Answer | None:
+    """Usage from its own place, within what is left of the poll's time.
+
+    Until it can be read the task counts as not ended; None once the declared deadline is over, so that the
+    policy for missing usage decides.
+    """
     call = polled.call
     assert polled.route.usage_from is not None  # the caller has looked
     place = polled.route.usage_from
@@ -175,7 +180,7 @@ async def _usage_answer(works: Works, polled: Polled) -> Answer | None:
     attempt = attempts.opened(
         works, op="result", provider=call.provider, method=out.method, path=path, call_id=call.call_id
     )
-    attempt, reply = await attempts.ask(works, attempt, out)
+    attempt, reply = await attempts.ask(works, attempt, out, within_us=within_us)
     await attempts.close(works, attempt)
     if isinstance(reply, Answer) and (200 <= reply.status < 300 or reply.status in _FINAL):
         return reply
