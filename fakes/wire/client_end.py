@@ -90,7 +90,7 @@ class ClientEnd:
         self._context = context
         self._has_connection = False
         self._inbox: deque[Down] = deque()
-        self._late: tuple[type[WireError], str] = (ReadTimeout, "")
+        self._late: tuple[type[WireError], str, int] = ReadTimeout, "", 0
         self._loop = loop
         self._timeouts = timeouts
         self._until_us: int | None = None
@@ -256,7 +256,7 @@ class ClientEnd:
             await self._bell.wait()
             return
         self._until_us = self._loop.now_us + limit_us
-        self._late = (late, f"{why} within {limit_us // 1000} ms")
+        self._late = late, why, limit_us
         if self._clock is not None and self._clock_us > self._until_us:
             self._clock.cancel()
             self._clock = None
@@ -280,8 +280,8 @@ class ClientEnd:
         if self._loop.now_us < self._until_us:
             self._wind()
             return
-        late, why = self._late
-        self._bell.fail(late(why))
+        late, why, limit_us = self._late
+        self._bell.fail(late(f"{why} within {limit_us // 1000} ms"))
 
     def _joined(self) -> tuple[Pipe[Up], ServerEnd]:
         assert self.up is not None and self.server is not None

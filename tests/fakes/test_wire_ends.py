@@ -95,6 +95,8 @@ def test_an_app_that_raises_after_answering_harms_nobody() -> None:
         ((START, body(b"abc")), "ASGI callable returned without completing response."),
         ((FIVE, body(b"abc", more=False)), "Response content shorter than Content-Length"),
         ((FIVE, body(b"abcdef", more=False)), "Response content longer than Content-Length"),
+        ((START, START), "Expected ASGI message 'http.response.body', but got 'http.response.start'."),
+        (({**START, "headers": [(b"x", b"a\r\nb: c")]},), "illegal header b'x'"),
     ],
 )
 def test_an_answer_that_is_not_what_it_declared_is_broken(messages: Any, why: str) -> None:
@@ -110,6 +112,10 @@ def test_an_answer_that_is_not_what_it_declared_is_broken(messages: Any, why: st
         ((), "ASGI callable returned without starting response."),
         ((body(b"abc"),), "Expected ASGI message 'http.response.start', but got 'http.response.body'."),
         (({**START, "status": 103},), "a final answer cannot have status 103"),
+        (
+            ({"type": "http.response.push"},),
+            "Expected ASGI message 'http.response.start', but got 'http.response.push'.",
+        ),
     ],
 )
 def test_an_answer_that_never_began_is_a_500(messages: Any, why: str) -> None:

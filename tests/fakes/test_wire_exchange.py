@@ -16,6 +16,7 @@ from fakes.wire import (
     DirectClient,
     Fixed,
     Jitter,
+    ReadFailed,
     Receive,
     RequestInvalid,
     Scope,
@@ -274,3 +275,58 @@ def test_the_lifespan_state_reaches_the_requests() -> None:
 
     run_virtual(main)
     assert seen[0][0]["state"] == {"pool": "here"}
+
+
+def test_a_given_host_header_is_the_one_that_is_sent() -> None:
+    """As with any HTTP client, it takes the place of the URL's."""
+    seen: list[Any] = []
+    call(answering(seen=seen), headers=[("Host", "other.test")])
+    assert seen[0][0]["headers"] == [(b"host", b"other.test")]
+
+
+@pytest.mark.parametrize("url", ["/only/a/path", "a.test/"])
+def test_a_url_has_a_scheme_and_a_host(url: str) -> None:
+    """Anything else is the caller's mistake."""
+    with pytest.raises(RequestInvalid, match="absolute"):
+        call(answering(), url=url)
+
+
+def test_a_url_may_end_at_its_host() -> None:
+    """The path is then `/`; a fragment never leaves the client."""
+    seen: list[Any] = []
+    call(answering(seen=seen), url="http://a.test?q=1#there")
+    assert (seen[0][0]["raw_path"], seen[0][0]["query_string"]) == (b"/", b"q=1")
+
+
+def test_an_answer_says_what_headers_it_has_not() -> None:
+    """None for a header that did not come."""
+    assert call(answering()).header("x-none") is None
+
+
+def test_a_body_of_another_type_of_bytes_is_sent_as_bytes() -> None:
+    """Starlette hands memory views through."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"transfer-encoding", b"chunked")]}
+        )
+        await send({"type": "http.response.body", "body": memoryview(b"abc")})
+
+    assert call(app).body == b"abc"
+
+
+def test_a_stream_that_was_left_cannot_be_read_on() -> None:
+    """It says so, where silence would look like the end of the body. After the end there is nothing more."""
+
+    async def main() -> None:
+        wire = Wire(current_loop())
+        wire.attach("a.test", answering())
+        async with DirectClient(wire, "client").stream("GET", "http://a.test/") as left:
+            pass
+        with pytest.raises(ReadFailed, match="left"):
+            await anext(left.chunks())
+        async with DirectClient(wire, "client").stream("GET", "http://a.test/") as read:
+            assert [chunk async for chunk in read.chunks()] == [b"ok"]
+            assert [chunk async for chunk in read.chunks()] == []
+
+    run_virtual(main)

@@ -1,6 +1,7 @@
 """What bounds a call: time-outs, the connections of a link, the buffers; and the counts that show leaks."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -145,6 +146,51 @@ def test_an_early_answer_ends_the_sending() -> None:
         assert wire.open_exchanges() == 0
 
     run_virtual(main)
+
+
+def test_an_early_answer_ends_a_streamed_upload() -> None:
+    """The generator of the pieces is closed, not drained."""
+    made: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 413, "headers": []})
+        await send({"type": "http.response.body", "body": b"too much"})
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            for n in range(1_000):
+                made.append(n)
+                yield bytes(10_000)
+                await asyncio.sleep(0.001)
+        finally:
+            made.append(-1)
+
+    async def main() -> int:
+        wire = Wire(current_loop())
+        wire.attach("a.test", app)
+        return (await DirectClient(wire, "client").request("POST", URL, body=pieces())).status
+
+    assert run_virtual(main) == 413
+    assert len(made) < 5 and made[-1] == -1
+
+
+def test_each_stage_has_its_own_time_out() -> None:
+    """A long wait for a connection does not lend its patience to the reading that follows."""
+
+    async def main() -> int:
+        loop = current_loop()
+        wire = Wire(loop)
+        wire.attach("a.test", after(5))
+        wire.link("client", "a.test").connections_max = 1
+        client = DirectClient(wire, "client")
+        first = asyncio.create_task(client.request("GET", URL))
+        await asyncio.sleep(0)
+        with pytest.raises(ReadTimeout):
+            await client.request("GET", URL, timeouts=Timeouts(pool_us=60_000_000, read_us=1_000_000))
+        await first
+        return loop.now_us
+
+    assert run_virtual(main) == 6_000_000
 
 
 def test_connections_are_counted_and_waited_for_in_turn() -> None:
@@ -335,3 +381,18 @@ def test_a_latency_that_cannot_be_is_refused(wrong: Any) -> None:
     """Impossible figures raise where they are written."""
     with pytest.raises(ValueError):
         wrong()
+
+
+def test_taking_a_connection_up_may_vary() -> None:
+    """Drawn for the exchange, as a message's latency is."""
+
+    async def main() -> int:
+        loop = current_loop()
+        wire = Wire(loop)
+        wire.attach("a.test", after(0))
+        wire.link("client", "a.test").connect = Jitter(10_000, 50_000)
+        await DirectClient(wire, "client").request("GET", URL)
+        return loop.now_us
+
+    times = {run_virtual(main, seed=seed) for seed in range(5)}
+    assert len(times) > 1 and all(10_000 <= us <= 51_000 for us in times)

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from fakes import wire as wire_package
 from fakes.time import current_loop, run_virtual
 from fakes.wire import (
     Blackhole,
@@ -250,3 +251,9 @@ def test_the_libraries_are_imported_on_first_use() -> None:
     """Whoever speaks directly does not pay for them."""
     program = "import sys, fakes.wire; assert not {'httpx', 'httpx2'} & set(sys.modules), sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_there_is_no_face_for_another_library() -> None:
+    """A name that is not offered is an AttributeError, as in any module."""
+    with pytest.raises(AttributeError):
+        wire_package.AiohttpTransport  # noqa: B018  # the look-up is the point
