@@ -112,11 +112,13 @@ def _untrue(got: Got) -> str | None:
 
 def _inflates(body: bytes) -> bool:
     for window in (47, -15):  # gzip or zlib framing, then raw deflate
+        reader = zlib.decompressobj(window)
         try:
-            zlib.decompressobj(window).decompress(body, _INFLATED_MAX)
+            reader.decompress(body, _INFLATED_MAX)
         except zlib.error:
             continue
-        return True
+        if reader.eof or reader.unconsumed_tail:
+            return True
     return False
 
 

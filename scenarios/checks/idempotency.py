@@ -72,7 +72,7 @@ def one_effect_per_key(history: History, declared: Declared, tally: Tally) -> No
             rows.setdefault((call.account, call.provider, call.key), []).append(call)
     for key, all_exchanges in view.keyed.items():
         exchanges = _kept(all_exchanges, declared)
-        served = list(_submissions(exchanges, key, view))
+        served = list(_submissions(exchanges, key, view, declared))
         calls = rows.get(key, []) if len(exchanges) == len(all_exchanges) else []
         if len(exchanges) > 1:
             tally.saw()
@@ -98,10 +98,12 @@ def one_effect_per_key(history: History, declared: Declared, tally: Tally) -> No
                 )
 
 
-def _submissions(exchanges: Iterable[Exchange], key: Key, view: View) -> Iterator[Served]:
+def _submissions(exchanges: Sequence[Exchange], key: Key, view: View, declared: Declared) -> Iterator[Served]:
+    """The submits that reached the provider on behalf of these exchanges, while the key was kept."""
+    until_us = exchanges[0].sent.t_us + declared.key_keep_us
     for nonce in {exchange.nonce: None for exchange in exchanges if exchange.nonce is not None}:
         for served in view.submissions.get(nonce, ()):
-            if served.received.at == key[1]:
+            if served.received.at == key[1] and served.received.t_us <= until_us:
                 yield served
 
 
@@ -217,11 +219,11 @@ def verdict_stays(history: History, declared: Declared, tally: Tally) -> None:
             continue
         first = told[0].exchange
         assert first.got is not None
+        tally.saw()
         for exchange in polls.get(key, ()):
             got = exchange.answered
             if got is None or exchange.own_code is not None or exchange.sent.t_us <= first.got.t_us:
                 continue
-            tally.saw()
             difference = _difference(first, exchange)
             if difference is not None:
                 tally.breach(

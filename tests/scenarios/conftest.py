@@ -135,7 +135,7 @@ class Story:
         """The gateway's own answer."""
         body = b'{"error":{"code":"%s","message":"no"}}' % code.encode()
         own = (("content-type", "application/json"), ("x-refgate-error", code))
-        return self.got(sent, status, body, **{"headers": own, **over})
+        return self.got(sent, status, over.pop("body", body), **{"headers": own, **over})
 
     # The provider.
 
