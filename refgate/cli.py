@@ -79,8 +79,8 @@ Examples:
 """
 
 
-@_app.command(epilog=_RUN_EXAMPLES)
-def run(
+@_app.command("run", epilog=_RUN_EXAMPLES)
+def _run(
     paths: _Paths = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", min=1, help="Seeds for each file.")] = None,
     seed: _Seed = None,
@@ -135,8 +135,8 @@ Examples:
 """
 
 
-@_app.command(epilog=_REPLAY_EXAMPLES)
-def replay(
+@_app.command("replay", epilog=_REPLAY_EXAMPLES)
+def _replay(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A kept failure, or a scenario.")],
     seed: _Seed = None,
     timeline: Annotated[bool, typer.Option("--timeline", help="Tell every fact in order.")] = False,
@@ -157,8 +157,8 @@ def replay(
     raise typer.Exit(replay_one(kept, Reference(), Printer(), seed=seed, timeline=timeline))
 
 
-@_app.command(epilog="Example:  refgate invariants")
-def invariants() -> None:
+@_app.command("invariants", epilog="Example:  refgate invariants")
+def _invariants() -> None:
     """List every promise that runs are judged by."""
     _check_names()
     from scenarios.report.promises import promises
@@ -167,8 +167,8 @@ def invariants() -> None:
         typer.echo(f"{theme:<12} {name:<32} {statement}")
 
 
-@_app.command(epilog="Example:  refgate schema > scenario.schema.json")
-def schema() -> None:
+@_app.command("schema", epilog="Example:  refgate schema > scenario.schema.json")
+def _schema() -> None:
     """Print the JSON Schema of scenario files."""
     _check_names()
     import json
@@ -187,8 +187,8 @@ Examples:
 """
 
 
-@_app.command(epilog=_SERVE_EXAMPLES)
-def serve(
+@_app.command("serve", epilog=_SERVE_EXAMPLES)
+def _serve(
     config: Annotated[Path, typer.Option(metavar="F", help="The gateway's configuration file.")],
     check: Annotated[bool, typer.Option("--check", help="Print the settings in force, and stop.")] = False,
 ) -> None:
@@ -214,8 +214,8 @@ Examples:
 """
 
 
-@_app.command(epilog=_SABOTAGE_EXAMPLES)
-def sabotage(
+@_app.command("sabotage", epilog=_SABOTAGE_EXAMPLES)
+def _sabotage(
     hazards: Annotated[list[str] | None, typer.Argument(metavar="[HAZARD]...", help="Default: all.")] = None,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds to try at most.")] = 20,
     jobs: _Workers = 1,

@@ -17,9 +17,9 @@ from fakes.time import Owner, PowerCut
 
 __all__ = ["CommitCut", "Power", "StoreLaw", "connect"]
 
-Point = Literal["begin", "commit", "other"]
+_Point = Literal["begin", "commit", "other"]
 
-_POINTS: dict[str, Point] = {"BEGIN ": "begin", "BEGIN": "begin", "COMMIT": "commit", "END": "commit"}
+_POINTS: dict[str, _Point] = {"BEGIN ": "begin", "BEGIN": "begin", "COMMIT": "commit", "END": "commit"}
 _WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "REPLAC"})
 _ERRORS = {
     "locked": ("database is locked", 5, "SQLITE_BUSY"),
@@ -43,7 +43,7 @@ class StoreLaw:
     seen: int = 0
     met: int = 0
 
-    def meets(self, now_us: int, point: Point) -> bool:
+    def meets(self, now_us: int, point: _Point) -> bool:
         if not self.from_us <= now_us < self.until_us or (self.on != "any" and point != self.on):
             return False
         self.seen += 1
@@ -87,7 +87,7 @@ class Power:
         if not self.owner.alive:
             raise PowerCut
         head = sql.lstrip()[:6].upper()
-        point: Point = _POINTS.get(head, "other")
+        point: _Point = _POINTS.get(head, "other")
         if self.laws:
             self._fail(connection, point)
         if point != "commit" and (head not in _WRITES or connection.in_transaction):
@@ -103,7 +103,7 @@ class Power:
         self.cut(cut)
         raise PowerCut
 
-    def _fail(self, connection: sqlite3.Connection, point: Point) -> None:
+    def _fail(self, connection: sqlite3.Connection, point: _Point) -> None:
         law = next((law for law in self.laws if law.meets(self.now_us(), point)), None)
         if law is None:
             return

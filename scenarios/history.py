@@ -202,8 +202,8 @@ class Ended(Fact):
     trouble: str | None
 
 
-F = TypeVar("F", bound=Fact)
-T = TypeVar("T")
+_F = TypeVar("_F", bound=Fact)
+_T = TypeVar("_T")
 
 
 class History:
@@ -220,7 +220,7 @@ class History:
     def __len__(self) -> int:
         return len(self._facts)
 
-    def of(self, kind: type[F]) -> tuple[F, ...]:
+    def of(self, kind: type[_F]) -> tuple[_F, ...]:
         """All facts of exactly this kind, in order."""
         if not self._by_kind:
             grouped: dict[type[Fact], list[Fact]] = {}
@@ -229,14 +229,14 @@ class History:
             self._by_kind = {one: tuple(facts) for one, facts in grouped.items()}
         return self._by_kind.get(kind, ())  # type: ignore[return-value]  # grouped by exactly that type
 
-    def where(self, kind: type[F], test: Callable[[F], bool]) -> tuple[F, ...]:
+    def where(self, kind: type[_F], test: Callable[[_F], bool]) -> tuple[_F, ...]:
         return tuple(fact for fact in self.of(kind) if test(fact))
 
-    def derived(self, key: object, make: Callable[[], T]) -> T:
+    def derived(self, key: object, make: Callable[[], _T]) -> _T:
         """What `make` gives, made once for this key: an index that several checks share."""
         if key not in self._derived:
             self._derived[key] = make()
-        made: T = self._derived[key]
+        made: _T = self._derived[key]
         return made
 
     def lines(self) -> Iterator[str]:

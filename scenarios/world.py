@@ -30,17 +30,17 @@ __all__ = ["World"]
 
 _PROBE_GRANT_NANOS = 1_000_000 * 10**9
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-class _Heard(list[T], Generic[T]):
+class _Heard(list[_T], Generic[_T]):
     """A list of the wire's whose growth is heard: what it notes becomes a fact at once, in order."""
 
-    def __init__(self, hear: Callable[[T], None]) -> None:
+    def __init__(self, hear: Callable[[_T], None]) -> None:
         super().__init__()
         self._hear = hear
 
-    def append(self, item: T, /) -> None:
+    def append(self, item: _T, /) -> None:
         super().append(item)
         self._hear(item)
 
