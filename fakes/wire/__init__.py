@@ -38,7 +38,7 @@ from fakes.wire.faults import (
 from fakes.wire.latency import Fixed, Jitter, Latency, Percentiles
 from fakes.wire.lifespan import Lifespan, LifespanFailed
 from fakes.wire.link import Link, LinkCounts
-from fakes.wire.network import AppError, Escape, FaultPlayed, Wire
+from fakes.wire.network import AppError, Escape, FaultPlayed, Note, Wire
 
 if TYPE_CHECKING:
     from fakes.wire.over_httpx import HttpxTransport
@@ -67,6 +67,7 @@ __all__ = [
     "LinkCounts",
     "LinkFault",
     "Message",
+    "Note",
     "Percentiles",
     "PoolTimeout",
     "ProtocolBroken",

@@ -8,11 +8,11 @@ The network decides nothing about retries, routes or answers; it carries, delays
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from fakes.time import Owner, SimLoop, current_owner
@@ -25,7 +25,7 @@ from fakes.wire.pipe import Pipe, TrickledPipe
 from fakes.wire.request import Request
 from fakes.wire.server_end import GONE, Down, ServerEnd, Up
 
-__all__ = ["KEPT_MAX", "AppError", "Escape", "FaultPlayed", "Wire"]
+__all__ = ["KEPT_MAX", "AppError", "Escape", "FaultPlayed", "Note", "Wire"]
 
 KEPT_MAX = 10_000
 """Escapes, app errors and played faults kept, each; a run that has more has long said enough."""
@@ -65,6 +65,10 @@ class FaultPlayed:
     fault: str
 
 
+Note = Escape | AppError | FaultPlayed
+_N = TypeVar("_N", Escape, AppError, FaultPlayed)
+
+
 @dataclass(frozen=True, slots=True)
 class _Host:
     """An app that listens."""
@@ -76,12 +80,13 @@ class _Host:
 
 
 class Wire:
-    """One simulated network."""
+    """One simulated network. `listeners` hear of each escape, app error and played fault at once."""
 
     def __init__(self, loop: SimLoop) -> None:
         self.escapes: list[Escape] = []
         self.app_errors: list[AppError] = []
         self.faults_played: list[FaultPlayed] = []
+        self.listeners: list[Callable[[Note], None]] = []
         self._loop = loop
         self._context = Context()
         self._hosts: dict[str, _Host | None] = {}  # None: known, but nobody listens.
@@ -181,9 +186,8 @@ class Wire:
             raise
 
     async def _refuse_stranger(self, src: str, request: Request) -> None:
-        if len(self.escapes) < KEPT_MAX:
-            path = request.path.decode("latin-1")
-            self.escapes.append(Escape(self._loop.now_us, src, request.host, request.method, path))
+        path = request.path.decode("latin-1")
+        self._note(self.escapes, Escape(self._loop.now_us, src, request.host, request.method, path))
         await asyncio.sleep(0)
         raise ConnectFailed(f"{request.host} is not in the world")
 
@@ -239,19 +243,23 @@ class Wire:
         )
 
     def _failed(self, host: _Host, request: Request, server: ServerEnd, error: Exception) -> None:
-        if len(self.app_errors) < KEPT_MAX:
-            path = request.path.decode("latin-1")
-            self.app_errors.append(
-                AppError(self._loop.now_us, host.name, request.method, path, error, server.gone)
-            )
+        path = request.path.decode("latin-1")
+        self._note(
+            self.app_errors, AppError(self._loop.now_us, host.name, request.method, path, error, server.gone)
+        )
 
     def _ended(self, server: ServerEnd) -> None:
         server.done = True
         self._settle(server.client)
 
     def _played(self, link: Link, exchange: int, fault: str) -> None:
-        if len(self.faults_played) < KEPT_MAX:
-            self.faults_played.append(FaultPlayed(self._loop.now_us, link.src, link.dst, exchange, fault))
+        self._note(self.faults_played, FaultPlayed(self._loop.now_us, link.src, link.dst, exchange, fault))
+
+    def _note(self, kept: list[_N], note: _N) -> None:
+        if len(kept) < KEPT_MAX:
+            kept.append(note)
+        for listener in self.listeners:
+            listener(note)
 
     def _settle(self, client: ClientEnd) -> None:
         """Forget an exchange once both of its ends are done."""

@@ -16,9 +16,12 @@ from fakes.wire import (
     ConnectFailed,
     DirectClient,
     Fixed,
+    LinkFault,
+    Note,
     ProtocolBroken,
     ReadFailed,
     Receive,
+    Refuse,
     Scope,
     Send,
     Wire,
@@ -383,3 +386,24 @@ def test_a_host_outside_the_world_is_an_escape() -> None:
         assert wire.open_exchanges() == 0
 
     run_virtual(main)
+
+
+def test_what_the_wire_notes_is_heard_at_once() -> None:
+    """A listener hears of escapes, app errors and played faults, each when it happens."""
+    heard: list[Note] = []
+
+    async def main() -> None:
+        wire = Wire(current_loop())
+        wire.listeners.append(heard.append)
+        wire.attach("a.test", sending(then=ValueError("boom")))
+        client = DirectClient(wire, "client")
+        with pytest.raises(ConnectFailed):
+            await client.request("GET", "http://b.test/")
+        await client.request("GET", URL)
+        wire.link("client", "a.test").add_fault(LinkFault(Refuse()))
+        with pytest.raises(ConnectFailed):
+            await client.request("GET", URL)
+        assert heard == [*wire.escapes, *wire.app_errors, *wire.faults_played]
+
+    run_virtual(main)
+    assert [type(note).__name__ for note in heard] == ["Escape", "AppError", "FaultPlayed"]
