@@ -17,24 +17,19 @@ Key = str | int | bytes | None
 
 def chance(seed: int, *keys: Key) -> float:
     """A number in [0, 1), the same for equal seed and keys in every process and version of Python."""
-    hasher = blake2b(digest_size=8)
-    for key in (seed, *keys):
-        hasher.update(_bytes(key))
-    # 53 bits fill a float exactly: no draw can round up to 1.
-    return (int.from_bytes(hasher.digest(), "big") >> 11) / (1 << 53)
-
-
-def _bytes(key: Key) -> bytes:
-    """The key with its type and length in front, so that no two lists of keys read alike."""
-    match key:
-        case str():
-            body, kind = key.encode("utf-8", "surrogatepass"), "s"
-        case bytes():
-            body, kind = key, "b"
-        case None:
-            body, kind = b"", "n"
-        case int():
-            body, kind = b"%d" % key, "i"
-        case _:
+    # Type and length go before each text, so that no two lists of keys read alike.
+    text = f"i{seed};"
+    for key in keys:
+        if isinstance(key, str):
+            text += f"s{len(key)}:{key}"
+        elif isinstance(key, int):
+            text += f"i{key};"
+        elif key is None:
+            text += "n;"
+        elif isinstance(key, bytes):
+            text += f"b{len(key)}:{key.decode('latin-1')}"
+        else:
             raise TypeError(f"chance is keyed by str, int, bytes or None, not by {type(key).__name__}")
-    return f"{kind}{len(body)}:".encode() + body
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    # 53 bits fill a float exactly: no draw can round up to 1.
+    return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
