@@ -15,7 +15,8 @@ from fakes.books import Balance, Books, Hold, Refusal
 from fakes.durations import EPOCH_US
 from fakes.front import Front, Outcome, Seen, Wait
 from fakes.journal import BillingFinalized, BillingRefused, BillingReserved, Headers, Journal
-from fakes.script import NO_ACTS, Occasion, Playing, Script
+from fakes.player import Occasion, Playing
+from fakes.script import NO_ACTS, Script
 from fakes.stagehand import Stagehand
 
 __all__ = ["PAGE_MAX", "BillingService"]
@@ -92,9 +93,15 @@ class BillingService:
         op = {"/reserve": "reserve", "/finalize": "finalize"}.get(request.path, "other")
         if request.path == "/holds" or request.path.startswith("/holds/"):
             op = "look_up"
-        seen = Seen(op=op, key=_text(fields, "key"), account=_text(fields, "account"))
-        identity = seen.key or f"{request.method} {request.path}?{request.query}"
-        return seen.numbered(identity, self._stagehand.player.attempt(identity, op))
+        key = _text(fields, "key")
+        identity = key or f"{request.method} {request.path}?{request.query}"
+        return Seen(
+            op=op,
+            key=key,
+            account=_text(fields, "account"),
+            identity=identity,
+            attempt=self._stagehand.player.attempt(identity, op),
+        )
 
     def wait(self, request: Request, seen: Seen) -> Wait:
         return self._stagehand.wait(request, self._occasion(request, seen))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from fakes.asgi import (
@@ -44,9 +44,6 @@ class Seen:
     identity: str = ""  # whose request it is, for draws and counts
     attempt: int = 1  # the how-many-th of this identity and op
 
-    def numbered(self, identity: str, attempt: int) -> Seen:
-        return replace(self, identity=identity, attempt=attempt)
-
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -66,7 +63,7 @@ class Outcome:
     usage_shown: str | None = None
 
     def with_reply(self, reply: Reply) -> Outcome:
-        return replace(self, reply=reply)
+        return Outcome(reply, self.ending, self.shown, self.usage_shown)
 
 
 class Service(Protocol):

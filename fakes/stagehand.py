@@ -14,10 +14,15 @@ from fakes.asgi import Request
 from fakes.front import Outcome, Seen, Wait
 from fakes.journal import ActPlayed, Journal
 from fakes.play import Category
-from fakes.script import Occasion, Player, Playing, Script
+from fakes.player import Occasion, Player, Playing
+from fakes.script import Script
 from fakes.staging import Shape, breaks_connections, cut_short, dressed, instead, lost
 
 __all__ = ["Stagehand"]
+
+
+_UNWATCHED = Occasion(since_us=0, op="", method="", path="", identity="", attempt=1)
+"""Stands for any occasion where there is no act to ask about it."""
 
 
 class Stagehand:
@@ -51,6 +56,8 @@ class Stagehand:
         tasks_running: int = 0,
     ) -> Occasion:
         """What the script may know of this request, now."""
+        if self.player.idle:
+            return _UNWATCHED
         return Occasion(
             since_us=self._clock() - self._started_us,
             op=seen.op,
@@ -119,4 +126,4 @@ class Stagehand:
             self.note(request, playing, applied=applied)
             if applied:
                 plays.append(playing.play)
-        return outcome.with_reply(dressed(outcome.reply, plays, occasion.nonce))
+        return outcome.with_reply(dressed(outcome.reply, plays, nonce=occasion.nonce))

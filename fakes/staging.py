@@ -188,7 +188,7 @@ def _kind_of_status(status: int) -> str:
     return kinds.get(status, "server")
 
 
-def dressed(reply: Reply, plays: Iterable[Play], nonce: str | None) -> Reply:
+def dressed(reply: Reply, plays: Iterable[Play], *, nonce: str | None) -> Reply:
     """The reply as it goes out: acts on headers in file order, then a true length unless one was given."""
     headers, body = list(reply.headers), reply.body
     removed: set[str] = set()

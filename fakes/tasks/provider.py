@@ -16,7 +16,8 @@ from fakes.durations import EPOCH_US
 from fakes.front import Front, Outcome, Seen, Wait
 from fakes.journal import Headers, Journal, TaskRejected
 from fakes.play import Category
-from fakes.script import NO_ACTS, Occasion, Playing, Script
+from fakes.player import Occasion, Playing
+from fakes.script import NO_ACTS, Script
 from fakes.stagehand import Stagehand
 from fakes.task_acts import Expired, Idempotency, NotFoundYet, SameTaskId, TaskCosts
 from fakes.tasks.dialect import Asked, Dialect, View
@@ -83,15 +84,18 @@ class TaskProvider:
 
     def see(self, request: Request) -> Seen:
         asked = self._read(request)
-        nonce = request.fields.get("nonce")
-        seen = Seen(
-            op=asked.op or "other",
-            nonce=nonce if isinstance(nonce, str) else None,
+        given = request.fields.get("nonce")
+        nonce = given if isinstance(given, str) else None
+        op = asked.op or "other"
+        identity = asked.task_id or nonce or f"{request.method} {request.path}"
+        return Seen(
+            op=op,
+            nonce=nonce,
             task_id=asked.task_id,
             key=request.header("idempotency-key"),
+            identity=identity,
+            attempt=self._stagehand.player.attempt(identity, op),
         )
-        identity = seen.task_id or seen.nonce or f"{request.method} {request.path}"
-        return seen.numbered(identity, self._stagehand.player.attempt(identity, seen.op))
 
     def wait(self, request: Request, seen: Seen) -> Wait:
         self.settle()

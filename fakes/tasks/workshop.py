@@ -16,7 +16,7 @@ from fakes.asgi import Reply, Request
 from fakes.front import Seen
 from fakes.journal import Journal, TaskAccepted, TaskEnded
 from fakes.play import Play
-from fakes.script import Playing
+from fakes.player import Playing
 from fakes.task_acts import (
     AcceptedTwice,
     SameTaskId,

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.play import Category
-from fakes.script import Occasion, Player, Script
+from fakes.player import Occasion, Player
+from fakes.script import Script
 
 
 def player(*acts: dict[str, Any], seed: int = 0) -> Player:
