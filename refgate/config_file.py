@@ -21,6 +21,7 @@ Place = tuple[str | int, ...]
 
 _BYTES_MAX = 1024 * 1024
 _DEPTH_MAX = 32
+_KINDS = frozenset({"str", "int", "float", "bool", "null", "map", "seq"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +101,13 @@ class _Reading:
             raise self._wrong(node, place, "anchors are not used here: write the value out")
         if len(place) > _DEPTH_MAX:
             raise self._wrong(node, place, "is nested too deeply")
-        if not node.tag.startswith("tag:yaml.org,2002:"):
-            raise self._wrong(node, place, f"tag {node.tag} is not used here")
+        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+        if kind not in _KINDS:
+            raise self._wrong(node, place, f"{kind} is no kind of value here: text is quoted")
+        self._met.add(id(node))
         if isinstance(node, yaml.MappingNode):
-            self._met.add(id(node))
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
-            self._met.add(id(node))
             return [self.value(item, (*place, index)) for index, item in enumerate(node.value)]
         return self._scalar(node, place)
 
