@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
+import platform
 import random
 import socket
 import subprocess
@@ -45,6 +46,7 @@ def sealed(loop: SimLoop) -> Iterator[None]:
         raise SimulationError("run_virtual starts a loop of its own: call it outside any running loop")
     if hasattr(time, _MARK):
         raise SimulationError("run_virtual inside run_virtual: await the inner main instead")
+    platform.platform()  # asks a process, once: the vendors' SDKs put the answer into their headers
     chance = random.getstate()
     with Patches() as patches:
         patches.put(time, _MARK, True)
@@ -55,6 +57,11 @@ def sealed(loop: SimLoop) -> Iterator[None]:
             patches.put(asyncio, "all_tasks", _all_tasks(loop))
             order_anyio(loop, patches)
             yield
+            if displaced := patches.displaced():
+                raise SimulationError(
+                    f"somebody replaced {', '.join(displaced)} in the middle of the run, so part of it read"
+                    " the real world: start freezegun and the like outside run_virtual"
+                )
         finally:
             random.setstate(chance)
 

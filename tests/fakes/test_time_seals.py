@@ -3,8 +3,10 @@
 import asyncio
 import concurrent.futures
 import contextvars
+import datetime
 import gc
 import os
+import platform
 import random
 import secrets
 import socket
@@ -20,6 +22,7 @@ from typing import Any
 
 import anyio
 import anyio.from_thread
+import freezegun
 import httpcore
 import pytest
 
@@ -208,6 +211,34 @@ def test_other_threads_see_the_real_world() -> None:
     assert run_virtual(main) == 1_767_571_200.0
     beside.join()
     assert seen == [True, 3]
+
+
+def test_frozen_dates_go_around_the_run() -> None:
+    """freezegun serves foreign code that asks `datetime`, around a run; inside, it would undo the seals."""
+
+    async def main() -> tuple[str, float]:
+        await asyncio.sleep(5)
+        return datetime.datetime.now().isoformat(), time.time()
+
+    async def inside() -> None:
+        with freezegun.freeze_time("2030-01-01"):
+            await asyncio.sleep(1)
+
+    with freezegun.freeze_time("2026-01-05"):
+        assert run_virtual(main) == ("2026-01-05T00:00:00", 1_767_571_205.0)
+        assert time.time() == 1_767_571_200.0
+    with pytest.raises(SimulationError, match=r"replaced time\.time, .* outside run_virtual"):
+        run_virtual(inside)
+    assert time.time() > 1_767_571_200 + 5 or time.time() < 1_767_571_200
+
+
+def test_the_platform_is_known_before_the_run() -> None:
+    """The vendors' SDKs name the platform in each request; finding it out starts a process, before."""
+
+    async def main() -> str:
+        return platform.platform()
+
+    assert run_virtual(main) == platform.platform()
 
 
 # Runs do not nest.
