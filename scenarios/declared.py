@@ -103,6 +103,7 @@ class Provider:
     resolve: str = "none"
     label_header: str | None = None
     label_field: str | None = None
+    swept: bool = False  # whether the gateway is told how to ask about a task by itself
 
     def query_for(self, method: str, path: str) -> Query | None:
         found = (one for one in self.queries if one.look.pattern.captures(method, path) is not None)
@@ -171,12 +172,13 @@ class Declared:
     @property
     def delivers_within_us(self) -> int:
         """After calm, how long a verdict may need to reach billing, and an orphan hold to be given back."""
-        return self.lease_us + 2 * self.sweep_every_us + 180 * _SECOND_US
+        kept_off_us = max(self.lease_us, self.total_us, self.billing_timeout_us)
+        return kept_off_us + 2 * self.sweep_every_us + 120 * _SECOND_US
 
     @property
     def ends_within_us(self) -> int:
         """After calm, how long the sweeper may need to look at a call again, and to end it."""
-        return 5 * self.poll_after_us + self.total_us + self.delivers_within_us
+        return max(5 * self.poll_after_us + self.total_us + 60 * _SECOND_US, self.delivers_within_us)
 
     @classmethod
     def read(
@@ -273,6 +275,7 @@ def _provider(name: str, one: Mapping[str, Any]) -> Provider:
         resolve=str(ambiguous.get("resolve", "none")),
         label_header=str(label["header"]).lower() if "header" in label else None,
         label_field=str(label["body"]) if "body" in label else None,
+        swept=one.get("poll") is not None,
     )
 
 

@@ -14,12 +14,12 @@ from scenarios.checks.books import Books
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.holds import call_ends_by_us
 from scenarios.checks.labels import label_of
-from scenarios.checks.parts import CallRow, Task
+from scenarios.checks.parts import CallRow, Task, rows
 from scenarios.checks.pricing import due, hold_declared
 from scenarios.checks.verdicts import Verdicts
 from scenarios.checks.view import View
 from scenarios.declared import Declared
-from scenarios.history import History
+from scenarios.history import History, StoreFaulted
 from scenarios.units import amount_text
 
 __all__ = [
@@ -124,8 +124,9 @@ def _may_be_billed(task: Task) -> bool:
 @check("success-is-charged", "money")
 def success_is_charged(history: History, declared: Declared, tally: Tally) -> None:
     """Billable work is charged, once: nothing is lost to a crash, a lost answer, a late end or a task that
-    nobody polls. A time-out is not a verdict: only after the declared deadline may a call without one be
-    released, its row says so, and a success seen later is charged once."""
+    nobody polls. A time-out is not a verdict: only after the declared deadline, and once the provider has
+    been asked again, may a call without one be released; its row says so, and a success seen later is
+    charged once."""
     view = View.of(history, declared)
     if not view.read_calls:
         return
@@ -163,6 +164,7 @@ class _Matching:
         self.verdicts = Verdicts.of(history, declared)
         self.by_task: dict[tuple[str, str], list[CallRow]] = defaultdict(list)
         self.lates: dict[str, list[CallRow]] = defaultdict(list)
+        self.asked_us = self._last_asked_us(history)
         self.spare: Counter[tuple[str, str]] = Counter()  # calls that stand for work nobody could name
         for call in self.view.calls.values():
             if call.late_of is not None:
@@ -191,7 +193,9 @@ class _Matching:
             )
             return
         free = right is not None and 0 in right.amounts
-        released = self._released(calls[0]) and not self._late_was_seen(task)
+        released = (
+            self._released(calls[0]) and self._was_asked(task, calls[0]) and not self._late_was_seen(task)
+        )
         if charged or free or released:
             tally.saw()
         elif not self._pending(calls[0]):
@@ -237,6 +241,26 @@ class _Matching:
             and bool(call.flags)
             and call.age_us >= self.declared.verdict_within_us
         )
+
+    def _last_asked_us(self, history: History) -> dict[str, int] | None:
+        """When the provider was last asked about each call, by the record; None where that may have holes."""
+        if history.of(StoreFaulted) or not any(True for _ in rows(history, "attempts")):
+            return None
+        asked_us: dict[str, int] = {}
+        for row, _ in rows(history, "attempts"):
+            if row["op"] == "poll" and row["call_id"] is not None:
+                at_us = int(row["started_us"]) - self.declared.epoch_us
+                asked_us[row["call_id"]] = max(asked_us.get(row["call_id"], at_us), at_us)
+        return asked_us
+
+    def _was_asked(self, task: Task, call: CallRow) -> bool:
+        """Whether the provider was asked since the work ended: no call is released unasked."""
+        assert task.ended is not None
+        released_us = int(call.row.get("updated_us", 0)) - self.declared.epoch_us
+        if self.asked_us is None or not self.declared.providers[task.provider].swept:
+            return True
+        early = task.ended.t_us + self.declared.total_us < released_us
+        return not early or self.asked_us.get(call.call_id, -1) >= task.ended.t_us
 
     def _pending(self, call: CallRow) -> bool:
         """Whether an honest gateway may still be at work on it."""

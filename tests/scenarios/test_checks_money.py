@@ -396,6 +396,21 @@ def test_a_call_that_nobody_can_name_may_stand_for_work_that_nobody_can_name(
         assert judged("success-is-charged", told).verdict is verdict
 
 
+def test_a_release_without_having_asked_is_a_breach(story: Tell, judged: Judge) -> None:
+    """The task had ended long before its deadline, and nobody looked."""
+    for asked, verdict in ((False, Verdict.BROKEN), (True, Verdict.HOLDS)):
+        told = story()
+        parts = replace(told.declared.providers["rh"], swept=True)
+        told.declared = replace(told.declared, providers={"rh": parts})
+        told.submit(1)
+        told.row(1, outcome="expired", amount_nanos=0, flags=["unverified"], updated_us=700_000_000)
+        told.ended("t1")
+        told.finalize(1, 0)
+        if asked:
+            told.attempt(told.received("poll", task_id="t1"), None, failure="read")
+        assert judged("success-is-charged", told).verdict is verdict
+
+
 def test_a_late_success_is_charged_once_when_it_was_seen(story: Tell, judged: Judge) -> None:
     """Released, then a caller polled it to success: a late row charges it, once."""
     for late_rows, verdict in ((0, Verdict.BROKEN), (1, Verdict.HOLDS)):
