@@ -50,7 +50,7 @@ class Collector:
         self._young_at = steps - steps % _YOUNG_STEPS + _YOUNG_STEPS
         self._rounds += 1
         if steps >= self._full_at:
-            self._full_at = steps + steps // 2
+            self._full_at = 2 * steps  # so all full rounds together cost twice the last
             gc.collect()
         elif self._rounds % _MIDDLE_EVERY == 0:
             gc.collect(1)

@@ -126,8 +126,12 @@ class SimLoop(Outside):
         self.grave.extend(entry[3] for entry in self._timers if entry[3]._context.get(OWNER) is owner)
         self._drop_timers(lambda timer: timer._context.get(OWNER) is owner)
         for callback in tuple(owner.on_cut):
-            # In no context of the dead: what the callback schedules is the world's, and runs.
-            Context().run(callback)
+            # In no context of the dead: what the callback schedules is the world's, and runs. Nor may
+            # an error of it be lost among their last words.
+            try:
+                Context().run(callback)
+            except Exception as error:
+                self.call_exception_handler({"message": "an on_cut callback failed", "exception": error})
 
     # Running.
 

@@ -167,6 +167,27 @@ def test_a_cut_tells_those_who_asked() -> None:
     ]
 
 
+def test_a_failing_cut_callback_fails_the_run() -> None:
+    """Its error is not taken for the last words of the dead, and the next callback still runs."""
+    heard: list[str] = []
+
+    async def main() -> None:
+        loop = current_loop()
+        owner = loop.owner("replica")
+        owner.on_cut.extend([lambda: [].pop(), lambda: heard.append("second")])
+
+        async def suicide() -> None:
+            loop.cut(owner)
+
+        loop.spawn(owner, suicide(), name="suicide")
+        await asyncio.sleep(1)
+
+    with pytest.raises(Unhandled) as caught:
+        run_virtual(main)
+    assert isinstance(caught.value.exceptions[0], IndexError)
+    assert heard == ["second"]
+
+
 @dataclass
 class Shop:
     """A toy with a store that survives: takes an order, charges once, ships."""

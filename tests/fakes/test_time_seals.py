@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ import freezegun
 import httpcore
 import pytest
 
-from fakes.time import Options, OutsideWorld, SimulationError, Unhandled, current_loop, run_virtual
+from fakes.time import Options, OutsideWorld, SimLoop, SimulationError, Unhandled, current_loop, run_virtual
+from fakes.time.collector import Collector
 
 # Clocks and chance.
 
@@ -197,7 +199,11 @@ def test_other_threads_see_the_real_world() -> None:
         go.wait(10)
         seen.append(time.time() > 1_767_571_200 + 5 or time.time() < 1_767_571_200)
         seen.append(len({os.urandom(8) for _ in range(3)}))
-        concurrent.futures.Future[int]().cancel()
+        child = threading.Thread(target=seen.append, args=(time.monotonic() != 0.0,))
+        child.start()
+        child.join()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            seen.append(pool.submit(lambda: "pooled").result())
         done.set()
 
     beside = threading.Thread(target=watchdog)
@@ -210,7 +216,7 @@ def test_other_threads_see_the_real_world() -> None:
 
     assert run_virtual(main) == 1_767_571_200.0
     beside.join()
-    assert seen == [True, 3]
+    assert seen == [True, 3, True, "pooled"]
 
 
 def test_frozen_dates_go_around_the_run() -> None:
@@ -651,6 +657,41 @@ def test_an_end_that_does_not_come_is_reported() -> None:
         run_virtual(main)
 
 
+def test_an_end_that_hangs_is_noted_on_the_error_of_main() -> None:
+    """`main` failed, and then a task would not go: the first is raised, the second stands under it."""
+
+    async def clings() -> None:
+        try:
+            await asyncio.sleep(1_000)
+        finally:
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        current_loop().spawn(None, clings(), name="clings")
+        await fails()
+
+    with pytest.raises(LookupError) as caught:
+        run_virtual(main)
+    assert any("clings waits at" in note for note in caught.value.__notes__)
+
+
+def test_the_loop_is_closed_when_the_run_is_over() -> None:
+    """Nothing can be scheduled on a world that has ended."""
+
+    async def main() -> SimLoop:
+        return current_loop()
+
+    loop = run_virtual(main)
+    assert loop.is_closed()
+    for schedule in (loop.call_soon, lambda call: loop.call_later(1, call)):
+        with pytest.raises(RuntimeError, match="closed"):
+            schedule(print)
+    coro = fails()
+    with pytest.raises(RuntimeError, match="closed"):
+        loop.create_task(coro)
+    coro.close()
+
+
 def test_a_failing_clean_up_fails_the_run() -> None:
     """An error raised while being cancelled at the end is no less an error."""
 
@@ -709,6 +750,41 @@ def test_a_generator_that_fails_to_close_is_heard() -> None:
     held: list[AsyncIterator[int]] = []
     with pytest.raises(Unhandled, match="nobody looked"):
         run_virtual(main)
+
+
+def test_finished_generators_do_not_pile_up() -> None:
+    """The loop forgets generators that are gone."""
+
+    async def one() -> AsyncIterator[int]:
+        yield 1
+
+    async def main() -> int:
+        kept = []
+        for _ in range(2_000):
+            kept.append(one())
+            async for _ in kept[-1]:
+                pass
+        most = len(current_loop()._generators)
+        kept.clear()
+        for _ in range(2_000):
+            kept.append(one())
+            async for _ in kept[-1]:
+                pass
+        assert most >= 2_000
+        return len(current_loop()._generators)
+
+    assert run_virtual(main) < 4_000
+
+
+def test_old_garbage_is_collected_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Young objects at fixed steps, all of them as the run doubles: the cost stays in proportion."""
+    rounds: list[int] = []
+    with Collector() as collector:
+        monkeypatch.setattr(gc, "collect", lambda generation=2: rounds.append(generation))
+        for steps in range(0, 4_000_000, 1_024):
+            collector.at_step(steps)
+        monkeypatch.undo()
+    assert Counter(rounds) == {0: 915, 1: 57, 2: 4}
 
 
 def test_garbage_is_collected_at_fixed_steps() -> None:
