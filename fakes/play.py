@@ -41,6 +41,7 @@ Reason = Literal[
     "permission",
     "disabled",
     "bad_key",
+    "transient",
 ]
 RetryAfterForm = Literal["seconds", "fraction", "date", "ms", "none"]
 OddKind = Literal["html", "text", "invalid_json", "empty", "list", "string", "null", "number", "empty_object"]

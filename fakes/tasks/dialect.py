@@ -94,6 +94,7 @@ class Dialect(ABC):
         "not_finished": "parameters",
         "already_ended": "parameters",
         "task_failed": "server",
+        "transient": "unavailable",
         "no_route": "task_not_found",
     }
 

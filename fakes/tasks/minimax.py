@@ -47,6 +47,7 @@ class MiniMax(Dialect):
         "conflict": Refused(409, "2013", "invalid params, key used before"),
         "task_failed": Refused(200, "1033", "downstream service error"),
         "server": Refused(500, "1000", "unknown error"),
+        "transient": Refused(200, "1024", "internal error"),
         "unavailable": Refused(503, "1024", "internal error"),
     }
 

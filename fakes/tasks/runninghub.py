@@ -47,6 +47,7 @@ class RunningHub(Dialect):
         "too_large": Refused(413, "413", "the request is too large"),
         "conflict": Refused(409, "409", "this key was used before"),
         "task_failed": Refused(200, "805", "the task failed"),
+        "transient": Refused(200, "1000", "unknown error, please try again"),
         "unavailable": Refused(503, "1011", "the service is being maintained"),
         "server": Refused(500, "1000", "unknown error"),
     }

@@ -88,6 +88,7 @@ def test_a_failed_task_says_why_in_its_status_message() -> None:
         ({"rejected": {"reason": "parameters"}}, 400, 1201),
         ({"rejected": {"reason": "permission"}}, 403, 1103),
         ({"rejected": {"reason": "region"}}, 429, 1304),
+        ({"rejected": {"reason": "transient"}}, 503, 5001),
         ({"rate_limited": {}}, 429, 1302),
         ({"rate_limited": {"why": "parallel"}}, 429, 1303),
         ({"error": {"status": 500}}, 500, 5000),

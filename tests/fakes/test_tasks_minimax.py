@@ -74,6 +74,8 @@ def test_a_failed_task_is_told_in_both_places() -> None:
         ({"rejected": {"reason": "too_long"}}, 200, 1039),
         ({"rejected": {"reason": "parameters"}}, 200, 2013),
         ({"rejected": {"reason": "bad_key"}}, 200, 2049),
+        ({"rejected": {"reason": "transient"}}, 200, 1024),
+        ({"rejected": {"reason": "transient", "code": "1001"}}, 200, 1001),
         ({"rate_limited": {}}, 200, 1002),
         ({"error": {"status": 500}}, 500, 1000),
         ({"not_ready": {}}, 503, 1024),

@@ -76,6 +76,7 @@ def test_a_failed_task_is_told_under_http_200() -> None:
         ("too_long", 200, "301"),
         ("permission", 200, "801"),
         ("bad_key", 401, "802"),
+        ("transient", 200, "1000"),
     ],
 )
 def test_rejections(reason: str, status: int, code: str) -> None:
