@@ -22,15 +22,27 @@ _HELD, _SETTLED = "held", "settled"
 
 
 @dataclass(slots=True)
-class Applied:
-    """One finalize that billing applied: so much captured, the rest released."""
+class _Proved:
+    """Something the books say. `source` is the fact, or the reading of which only `rows` speak of it."""
 
-    amount_nanos: int
-    fact: Fact
+    source: Fact
+    rows: tuple[Row, ...]
+
+    @property
+    def fact(self) -> Fact:
+        """The proof, made only when somebody wants to see it."""
+        return replace(self.source, rows=self.rows) if isinstance(self.source, Observed) else self.source
 
 
 @dataclass(slots=True)
-class Hold:
+class Applied(_Proved):
+    """One finalize that billing applied: so much captured, the rest released."""
+
+    amount_nanos: int
+
+
+@dataclass(slots=True)
+class Hold(_Proved):
     """Money set aside for a call. `open`: whether it still is, at the last reading."""
 
     hold_id: str
@@ -38,20 +50,18 @@ class Hold:
     call_id: str
     amount_nanos: int
     opened_us: int
-    fact: Fact
     open: bool = True
     captured_nanos: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+@dataclass(slots=True)
+class Step(_Proved):
     """One change of what an account has committed: `held_nanos` and `settled_nanos` added at `t_us`."""
 
     t_us: int
     held_nanos: int
     settled_nanos: int
     call_id: str | None
-    fact: Fact
 
 
 @dataclass(slots=True)
@@ -96,51 +106,59 @@ class Books:
         self.read = True
         for fact in history:
             if isinstance(fact, BillingReserved):
-                self._add(Hold(fact.hold_id, fact.account, fact.call_id, fact.amount_nanos, fact.t_us, fact))
-                step = Step(fact.t_us, fact.amount_nanos, 0, fact.call_id, fact)
+                hold = Hold(fact, (), fact.hold_id, fact.account, fact.call_id, fact.amount_nanos, fact.t_us)
+                self._add(hold)
+                step = Step(fact, (), fact.t_us, fact.amount_nanos, 0, fact.call_id)
                 self.steps[fact.account].append(step)
             elif isinstance(fact, BillingFinalized):
-                hold = self.holds.get(fact.hold_id)
-                call_id = hold.call_id if hold is not None else f"hold {fact.hold_id}"
-                released = hold.amount_nanos if hold is not None and hold.open else 0
-                self.applied[call_id].append(Applied(fact.amount_nanos, fact))
-                self.steps[fact.account].append(Step(fact.t_us, -released, fact.amount_nanos, call_id, fact))
-                if hold is not None:
-                    hold.open = False
-                    hold.captured_nanos += fact.amount_nanos
+                found = self.holds.get(fact.hold_id)
+                call_id = found.call_id if found is not None else f"hold {fact.hold_id}"
+                released = found.amount_nanos if found is not None and found.open else 0
+                self.applied[call_id].append(Applied(fact, (), fact.amount_nanos))
+                step = Step(fact, (), fact.t_us, -released, fact.amount_nanos, call_id)
+                self.steps[fact.account].append(step)
+                if found is not None:
+                    found.open = False
+                    found.captured_nanos += fact.amount_nanos
 
     def _from_ledger(self, history: History, declared: Declared) -> None:
         for row, observed in rows(history, "holds"):
             self.read = True
             self._add(
                 Hold(
-                    hold_id=str(row["hold_id"]),
-                    account=str(row["account"]),
-                    call_id=str(row["call_id"]),
-                    amount_nanos=int(row["amount_nanos"]),
-                    opened_us=int(row["opened_us"]) - declared.epoch_us,
-                    fact=replace(observed, rows=(row,)),
+                    observed,
+                    (row,),
+                    hold_id=row["hold_id"],
+                    account=row["account"],
+                    call_id=row["call_id"],
+                    amount_nanos=row["amount_nanos"],
+                    opened_us=row["opened_us"] - declared.epoch_us,
                     open=row["state"] == "open",
-                    captured_nanos=int(row["captured_nanos"]),
+                    captured_nanos=row["captured_nanos"],
                 )
             )
-        transactions: dict[str, list[tuple[Row, Observed]]] = defaultdict(list)
+        transactions: dict[str, list[Row]] = defaultdict(list)
+        readings: dict[str, Observed] = {}
         for row, observed in rows(history, "entries"):
             self.read = True
-            transactions[str(row["txn_id"])].append((row, observed))
-        for entries in transactions.values():
-            self._transaction(entries, declared)
+            transactions[row["txn_id"]].append(row)
+            readings[row["txn_id"]] = observed
+        for txn_id, group in transactions.items():
+            self._transaction(readings[txn_id], tuple(group), declared)
 
-    def _transaction(self, entries: Sequence[tuple[Row, Observed]], declared: Declared) -> None:
+    def _transaction(self, source: Fact, entries: tuple[Row, ...], declared: Declared) -> None:
         """A transaction that lowers what is held, or moves what is settled, applied a finalize."""
-        held = sum(int(row["amount_nanos"]) for row, _ in entries if row["book"] == _HELD)
-        settled = [int(row["amount_nanos"]) for row, _ in entries if row["book"] == _SETTLED]
-        first, observed = entries[0]
-        if held == 0 and not settled:
+        held, settled = 0, None
+        for row in entries:
+            if row["book"] == _HELD:
+                held += row["amount_nanos"]
+            elif row["book"] == _SETTLED:
+                settled = (settled or 0) + row["amount_nanos"]
+        if held == 0 and settled is None:
             return  # a grant
-        fact = replace(observed, rows=tuple(row for row, _ in entries))
-        call_id = None if first.get("call_id") is None else str(first["call_id"])
-        at_us = int(first["at_us"]) - declared.epoch_us
-        self.steps[str(first["account"])].append(Step(at_us, held, sum(settled), call_id, fact))
-        if held < 0 or settled:
-            self.applied[call_id or f"transaction {first['txn_id']}"].append(Applied(sum(settled), fact))
+        first = entries[0]
+        step = Step(source, entries, first["at_us"] - declared.epoch_us, held, settled or 0, first["call_id"])
+        self.steps[first["account"]].append(step)
+        if held < 0 or settled is not None:
+            call_id = first["call_id"] or f"transaction {first['txn_id']}"
+            self.applied[call_id].append(Applied(source, entries, settled or 0))

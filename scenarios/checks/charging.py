@@ -178,10 +178,7 @@ class _Matching:
         return self.by_task.get((task.provider, task.task_id), [])
 
     def judge_owned(self, task: Task, tally: Tally) -> None:
-        provider = self.declared.providers[task.provider]
         calls = [call for one in self.owners(task) for call in (one, *self.lates.get(one.call_id, ()))]
-        hold_nanos = _hold_nanos(calls[0], task, self.view, self.books, self.declared)
-        right = due(task, hold_nanos, provider, self.declared)
         charged = [call for call in calls if self.books.charged_nanos(call.call_id) > 0]
         if len(charged) > 1:
             tally.saw()
@@ -191,16 +188,19 @@ class _Matching:
                 task.ended,
                 *(call.fact for call in charged),
             )
-            return
-        free = right is not None and 0 in right.amounts
-        released = (
-            self._released(calls[0]) and self._was_asked(task, calls[0]) and not self._late_was_seen(task)
-        )
-        if charged or free or released:
+        elif charged or self._may_be_free(task, calls[0]):
             tally.saw()
         elif not self._pending(calls[0]):
             tally.saw()
             self._lost(task, calls[0], tally)
+
+    def _may_be_free(self, task: Task, call: CallRow) -> bool:
+        """Whether nothing is the right price, or the call was released as declared."""
+        if self._released(call) and self._was_asked(task, call) and not self._late_was_seen(task):
+            return True
+        hold_nanos = _hold_nanos(call, task, self.view, self.books, self.declared)
+        right = due(task, hold_nanos, self.declared.providers[task.provider], self.declared)
+        return right is not None and 0 in right.amounts
 
     def judge_unowned(self, task: Task, tally: Tally) -> None:
         """Nobody was told this task's id, or nobody wrote it down."""

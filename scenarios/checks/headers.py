@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from fakes.journal import Headers
 from scenarios.checks.finding import Check, Tally, check
-from scenarios.checks.parts import Exchange, header
+from scenarios.checks.parts import header
 from scenarios.checks.view import View
 from scenarios.declared import Declared, Provider
 from scenarios.history import Got, History
@@ -54,45 +54,57 @@ def headers_clean(history: History, declared: Declared, tally: Tally) -> None:
     cookie, no credential, no internal header of a caller. A caller sees no cookie and no hop-by-hop header
     of a provider, and the length and encoding that an answer names are those of its body."""
     view = View.of(history, declared)
+    to_provider = {name: _Allowed(_upstream(provider)) for name, provider in declared.providers.items()}
+    to_caller = {name: _Allowed(_downstream(provider)) for name, provider in declared.providers.items()}
+    to_anybody = _Allowed(_TO_CALLER)
     for served in view.served:
-        provider = declared.providers.get(served.received.at)
-        if provider is None:
+        allowed = to_provider.get(served.received.at)
+        if allowed is None:
             continue
-        allowed = _allowed(provider)
-        strangers = _strangers(served.received.headers, allowed)
+        strangers = allowed.strangers(served.received.headers)
         if not tally.keeps(not strangers):
-            tally.breach(f"{provider.name} was sent the headers {', '.join(strangers)}", served.received)
+            tally.breach(f"{served.received.at} was sent the headers {', '.join(strangers)}", served.received)
     for exchange in view.exchanges:
-        if exchange.got is not None and exchange.got.status is not None and _proxied(exchange):
-            tally.saw()
-            _judge_answer(exchange, exchange.got, declared, tally)
+        got = exchange.got
+        if got is None or got.status is None or not exchange.sent.path.startswith("/api/proxy/"):
+            continue
+        tally.saw()
+        strangers = to_caller.get(exchange.sent.provider or "", to_anybody).strangers(got.headers)
+        if strangers:
+            tally.breach(f"a caller was handed the headers {', '.join(strangers)}", exchange.sent, got)
+        wrong = _untrue(got) if got.complete and exchange.sent.method != "HEAD" else None
+        if wrong is not None:
+            tally.breach(f"the headers of an answer are not true of its body: {wrong}", exchange.sent, got)
 
 
-def _proxied(exchange: Exchange) -> bool:
-    return exchange.sent.path.startswith("/api/proxy/")
-
-
-def _allowed(provider: Provider) -> tuple[str, ...]:
+def _upstream(provider: Provider) -> tuple[str, ...]:
     own = (provider.auth_header, provider.label_header)
     return (*sorted(_TO_PROVIDER | _OF_THE_HOP), *provider.request_headers, *(name for name in own if name))
 
 
-def _strangers(headers: Headers, allowed: Iterable[str]) -> list[str]:
-    names = {name.lower(): None for name, _ in headers}
-    patterns = tuple(allowed)
-    return [name for name in names if not any(fnmatchcase(name, pattern) for pattern in patterns)]
+def _downstream(provider: Provider) -> tuple[str, ...]:
+    return (*_TO_CALLER, *provider.answer_headers)
 
 
-def _judge_answer(exchange: Exchange, got: Got, declared: Declared, tally: Tally) -> None:
-    provider = declared.providers.get(exchange.sent.provider or "")
-    extra = () if provider is None else provider.answer_headers
-    own = tuple(name for name, values in _OWN_VALUES if header(got.headers, name) in values)
-    strangers = _strangers(got.headers, (*_TO_CALLER, *extra, *own))
-    if strangers:
-        tally.breach(f"a caller was handed the headers {', '.join(strangers)}", exchange.sent, got)
-    wrong = _untrue(got) if got.complete and exchange.sent.method != "HEAD" else None
-    if wrong is not None:
-        tally.breach(f"the headers of an answer are not true of its body: {wrong}", exchange.sent, got)
+class _Allowed:
+    """An allow-list of names and globs. Sets of names repeat, so each is looked at once."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._patterns = tuple(patterns)
+        self._known: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def strangers(self, headers: Headers) -> tuple[str, ...]:
+        names = tuple([name for name, _ in headers])
+        found = self._known.get(names)
+        if found is None:
+            found = self._known[names] = tuple(name for name in dict.fromkeys(names) if not self._has(name))
+        if not found:
+            return found
+        own = [name for name, values in _OWN_VALUES if header(headers, name) in values]
+        return tuple(name for name in found if name not in own)
+
+    def _has(self, name: str) -> bool:
+        return any(fnmatchcase(name.lower(), pattern) for pattern in self._patterns)
 
 
 def _untrue(got: Got) -> str | None:

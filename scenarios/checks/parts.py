@@ -28,8 +28,11 @@ _ID = {
 
 
 def header(headers: Headers, name: str) -> str | None:
-    """The first value under this name."""
-    return next((value for key, value in headers if key.lower() == name), None)
+    """The first value under this lower-case name."""
+    for key, value in headers:
+        if key == name:
+            return value
+    return None
 
 
 @dataclass(slots=True)
@@ -41,13 +44,20 @@ class Exchange:
     op: str
     nonce: str | None = None
     task_id: str | None = None
+    account: str = ""  # the one that the request asked to bill
     got: Got | None = None
     left: Left | None = None
+    own_code: str | None = None  # the gateway's own error code, where it answered in its own name
+    call_id: str | None = None  # the call that the answer names
 
-    @property
-    def account(self) -> str:
-        """The account that the request asked to bill."""
-        return header(self.sent.headers, "x-thread-id") or self.sent.account
+    def end(self, fact: Got | Left) -> None:
+        """How it ended."""
+        if isinstance(fact, Left):
+            self.left = fact
+            return
+        self.got = fact
+        self.own_code = header(fact.headers, OWN_ERROR)
+        self.call_id = header(fact.headers, CALL_ID)
 
     @property
     def ended_us(self) -> int | None:
@@ -59,15 +69,6 @@ class Exchange:
         """The answer, where a whole one arrived."""
         got = self.got
         return got if got is not None and got.status is not None and got.complete else None
-
-    @property
-    def own_code(self) -> str | None:
-        """The gateway's own error code, where it answered in its own name."""
-        return None if self.got is None else header(self.got.headers, OWN_ERROR)
-
-    @property
-    def call_id(self) -> str | None:
-        return None if self.got is None else header(self.got.headers, CALL_ID)
 
 
 @dataclass(slots=True)

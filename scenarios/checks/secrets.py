@@ -40,7 +40,8 @@ def canaries_contained(history: History, declared: Declared, tally: Tally) -> No
                 tally.breach(f"{canary} was sent to {received.at}, in its {place}", received)
     for got in history.of(Got):
         tally.saw()
-        _judge_text(got, _text(got), "an answer to a client", given, tally)
+        if b"canary-" in got.body or any(_MARK in value for _, value in got.headers):
+            _judge_text(got, _text(got), "an answer to a client", given, tally)
     for logged in history.of(GatewayLogged):
         _judge_text(logged, f"{logged.event} {logged.text}", "a log", given, tally)
     for failed in history.of(AppFailed):
@@ -83,7 +84,7 @@ def _belongs(canary: str, place: str, received: Received, declared: Declared) ->
 
 def _text(got: Got) -> str:
     headers = "\n".join(f"{name}: {value}" for name, value in got.headers)
-    return headers + (got.body.decode("latin-1") if b"canary-" in got.body else "")
+    return f"{headers}\n{got.body.decode('latin-1')}"
 
 
 def _judge_text(fact: Fact, text: str, where: str, given: frozenset[str], tally: Tally) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fakes.journal import Answered, Received, TaskAccepted, TaskEnded
-from scenarios.checks.parts import CallRow, Exchange, Served, Task, rows
+from scenarios.checks.parts import CallRow, Exchange, Served, Task, header, rows
 from scenarios.checks.reading import first_at, read_json
 from scenarios.declared import Declared, Look
 from scenarios.history import Calm, Ended, Got, History, Left, Observed, Sent
@@ -26,21 +26,22 @@ _NAMES_ANOTHER = frozenset({"key_reused", "in_flight"})
 
 def _exchange(sent: Sent, declared: Declared) -> Exchange:
     """What a request is, by the client's word or, for a raw one, by the declared routes."""
+    account = header(sent.headers, "x-thread-id") or sent.account
     if sent.op in ("submit", "probe"):
-        return Exchange(sent, "submit", sent.nonce)
+        return Exchange(sent, "submit", sent.nonce, account=account)
     provider = declared.providers.get(sent.provider or "")
     if sent.op != "other" or provider is None:
-        return Exchange(sent, sent.op, task_id=sent.task_id)
+        return Exchange(sent, sent.op, task_id=sent.task_id, account=account)
     path, _, query = sent.path.removeprefix(f"/api/proxy/{provider.name}").partition("?")
     look = provider.look_for(sent.method, path)
     if look is not None:
         op = "result" if look in provider.results else "poll"
-        return Exchange(sent, op, task_id=_task_in(look, sent, path, query))
+        return Exchange(sent, op, task_id=_task_in(look, sent, path, query), account=account)
     if provider.submit_for(sent.method, path) is not None:
         body = read_json(sent.body)
         nonce = body.get("nonce") if isinstance(body, dict) else None
-        return Exchange(sent, "submit", nonce if isinstance(nonce, str) else None)
-    return Exchange(sent, "other")
+        return Exchange(sent, "submit", nonce if isinstance(nonce, str) else None, account=account)
+    return Exchange(sent, "other", account=account)
 
 
 def _task_in(look: Look, sent: Sent, path: str, query: str) -> str | None:
@@ -132,11 +133,7 @@ class View:
                 queue = waiting.get((fact.call, fact.attempt, fact.op))
                 if not queue:
                     continue
-                exchange = queue.pop(0)
-                if isinstance(fact, Got):
-                    exchange.got = fact
-                else:
-                    exchange.left = fact
+                queue.pop(0).end(fact)
 
     def _pair_fakes(self, history: History) -> None:
         for fact in history:
