@@ -119,6 +119,7 @@ def test_finalized_is_reached_by_delivery_alone_and_once(store: Store) -> None:
     call = drive(store.call("c1"))
     assert call is not None
     assert (call.state, call.updated_us, call.flags) == (State.FINALIZED, 7_000, ("seen",))
+    assert drive(store.page("intents", after=None, limit=9))[0]["done_us"] == 7_000
 
 
 def test_moves_of_a_call_that_never_was_are_refused(store: Store) -> None:
