@@ -285,15 +285,21 @@ class Provider(Strict):
             raise ValueError(f"{where}: nothing says what {{{name}}} stands for")
 
     def _understood(self, route: SubmitRoute, poll: Poll) -> None:
-        sample = route.match.sample()
-        values = dict.fromkeys(route.match.names, "x") | {"submit_path": sample.text, "task_id": "x"}
-        path = Path.parse(fill(poll.path, values).partition("?")[0].encode())
-        if self.query_of(poll.method, path) is None:
+        if self.polled_by(route) is None:
+            path = self._sample(route, poll)
             raise ValueError(f"poll asks {poll.method} {path.text}, which no query route matches")
 
-    def query_of(self, method: str, path: Path) -> QueryRoute | None:
-        """The query route that reads the answer to this request."""
+    def polled_by(self, route: SubmitRoute) -> QueryRoute | None:
+        """The query route that reads the answers to the gateway's own polls of this route's tasks."""
+        if self.poll is None:
+            return None
+        method, path = self.poll.method, self._sample(route, self.poll)
         return next((one for one in self.query if one.match.match(method, path) is not None), None)
+
+    def _sample(self, route: SubmitRoute, poll: Poll) -> Path:
+        sample = route.match.sample()
+        values = dict.fromkeys(route.match.names, "x") | {"submit_path": sample.text, "task_id": "x"}
+        return Path.parse(fill(poll.path, values).partition("?")[0].encode())
 
     def hold_of(self, route: SubmitRoute) -> int:
         return self.hold if route.hold is None else route.hold

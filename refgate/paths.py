@@ -171,6 +171,9 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
     def value(name: re.Match[str]) -> str:
         text = values[name[1]]
-        return text if name[1] == "submit_path" else quote(text, safe="-._~")
+        if name[1] == "submit_path":
+            return text
+        # `quote` leaves dots alone, and a dot segment is a step up the tree.
+        return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
     return _NAME.sub(value, template)

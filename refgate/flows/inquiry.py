@@ -21,7 +21,6 @@ from refgate.flows.submit import Submitted, conclude
 from refgate.flows.templates import request_of
 from refgate.flows.works import Works
 from refgate.ledger.states import Outcome
-from refgate.paths import Path
 from refgate.ports import Answer, Attempt, Call, Verdict
 from refgate.upstream import Failure, Outgoing
 
@@ -35,28 +34,32 @@ class ProviderInquiry:
         self._works = works
 
     async def poll(self, call: Call) -> None:
-        provider = self._works.settings.providers.get(call.provider)
-        if provider is None or provider.poll is None or call.task_id is None:
+        provider, submitted = self._declared(call)
+        route = None if submitted is None or provider is None else provider.polled_by(submitted)
+        if provider is None or provider.poll is None or route is None:
             return
-        declared = provider.poll
-        out, path = request_of(provider, call, declared.method, declared.path, declared.json_body)
-        route = provider.query_of(declared.method, Path.parse(path.encode()))
-        if route is None:
-            return
+        asked = provider.poll
+        out, path = request_of(provider, call, asked.method, asked.path, asked.json_body)
         try:
             await poll(self._works, Polled(call, provider, route), out, path)
         except Refusal:
             return  # no verdict this time; the attempt's row says why
 
     async def resolve(self, call: Call) -> None:
-        provider = self._works.settings.providers.get(call.provider)
-        if provider is None or call.route >= len(provider.submit):
-            return  # the configuration it was made under is gone: nothing here can know
-        route = provider.submit[call.route]
+        provider, route = self._declared(call)
+        if provider is None or route is None:
+            return
         if provider.ambiguous.resolve == "resend":
             await self._resend(call, provider, route)
         elif provider.ambiguous.find is not None:
             await self._find(call, provider, route, provider.ambiguous.find)
+
+    def _declared(self, call: Call) -> tuple[Provider | None, SubmitRoute | None]:
+        """What the call was made under; where the configuration has lost it since, nothing here can know."""
+        provider = self._works.settings.providers.get(call.provider)
+        if provider is None or call.route >= len(provider.submit):
+            return provider, None
+        return provider, provider.submit[call.route]
 
     def parting(self, call: Call, outcome: Outcome) -> Answer | None:
         if outcome is not Outcome.UNREACHED:

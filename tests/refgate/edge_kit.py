@@ -220,7 +220,7 @@ class World:
         self.provider = Provider(self.loop)
         self.wire.attach("rh.test", self.provider.app)
         self._ids = 0
-        self._lifespans: list[Lifespan] = []
+        self._lifespans: dict[str, Lifespan] = {}
         self._connections: list[FaultyConnection] = []
         self.apps: dict[str, Any] = {}
 
@@ -238,7 +238,7 @@ class World:
         app = create_app(settings, ports)
         lifespan = Lifespan(app, self.loop, self.loop.owner(name))
         await lifespan.startup()
-        self._lifespans.append(lifespan)
+        self._lifespans[name] = lifespan
         self.wire.attach(f"{name}.test", app, owner=self.loop.owner(name))
         self.apps[name] = app
         return app
@@ -305,9 +305,13 @@ class World:
     def logged(self) -> str:
         return "\n".join(map(line, self.events))
 
+    async def stop(self, name: str) -> None:
+        """Stops a replica gracefully."""
+        await self._lifespans.pop(name).shutdown()
+
     async def close(self) -> None:
-        for lifespan in self._lifespans:
-            await lifespan.shutdown()
+        for name in [*self._lifespans]:
+            await self.stop(name)
         for cx in self._connections:
             cx.close()
         assert self.wire.app_errors == []
