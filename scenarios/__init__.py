@@ -1,6 +1,7 @@
 """Scenarios: who is there, what breaks, what must come of it; and the engine that plays them.
 
-Load a file (`scenarios.load`) or build a `Scenario`, `play` it with a seed against a `Gateway`, and look at the `Run`.
+Load a file (`scenarios.load`) or build a `Scenario`; `play` it with a seed against a `Gateway`; look at
+the `Run`.
 """
 
 from __future__ import annotations

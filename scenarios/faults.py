@@ -44,6 +44,12 @@ async def _bring_back(replica: Replica) -> None:
     raise ReplicaDead(f"{replica.name} did not start in {_START_TRIES_MAX} tries")
 
 
+async def _supervise(replica: Replica) -> None:
+    """What a supervisor does for a replica whose start failed."""
+    await asyncio.sleep(_START_PAUSE_S)
+    await _bring_back(replica)
+
+
 class Timeline:
     """The faults of one world."""
 
@@ -83,7 +89,7 @@ class Timeline:
             return  # One that lost its power while it started is brought back by that fault's story.
         if not replica.laws:
             raise DoesNotStart(f"{replica.name} does not start: {replica.trouble}")
-        self._tasks.append(self._loop.create_task(_bring_back(replica), name=f"supervise {replica.name}"))
+        self._tasks.append(self._loop.create_task(_supervise(replica), name=f"supervise {replica.name}"))
 
     def _story(self, index: int, fault: Fault) -> Coroutine[Any, Any, None]:
         match fault:

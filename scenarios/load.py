@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from scenarios import gateways
+from scenarios.checks import all_checks
 from scenarios.model import Scenario, schema
 from scenarios.yamlish import Badly, Places, read
 from scenarios.yamlish import Path as Keys
@@ -102,6 +103,7 @@ def load_text(text: str, *, source: str = "<text>", folder: Path | None = None) 
     except ValidationError as broken:
         problems += _explained(broken, data, places, source)
         raise BadScenario(sorted(problems, key=lambda one: one.line)) from broken
+    problems += _unknown_checks(data, places, source)
     if problems:
         raise BadScenario(problems)
     return scenario
@@ -125,6 +127,18 @@ def _read_config(
         line = _line(places, ("gateway", "config"))
         near = _nearest(name, gateways.names())
         problems.append(Problem(source, line, "gateway.config", f"no gateway configuration {name!r}", near))
+
+
+def _unknown_checks(data: dict[str, Any], places: Places, source: str) -> Iterator[Problem]:
+    known = {one.name for one in all_checks()}
+    for field in ("skip", "require"):
+        for index, name in enumerate(data.get("judge", {}).get(field, ())):
+            if name not in known:
+                keys = ("judge", field, index)
+                message = f"no check is called {name!r}"
+                yield Problem(
+                    source, _line(places, keys), ".".join(map(str, keys)), message, _nearest(name, known)
+                )
 
 
 def _explained(broken: ValidationError, data: Any, places: Places, source: str) -> list[Problem]:

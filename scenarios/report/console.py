@@ -62,8 +62,10 @@ class Printer:
         name = escape(one.name)
         self.console.print(f"{mark} [bold]{name:<40}[/] {text:<55} {wall:>8}")
 
-    def failure(self, played: Played, *, again: str, same: Sequence[Played] = ()) -> None:
-        """One failed run at length; `same` are further runs of the file that failed as well."""
+    def failure(
+        self, played: Played, *, again: str, same: Sequence[Played] = (), held: int | None = None
+    ) -> None:
+        """One failed run at length; `same` are the file's other failures, `held` its runs that hold."""
         label = f" · {played.label}" if played.label else ""
         self.console.rule(f"[red]{escape(played.name)} · seed {played.seed}{escape(label)}[/]", align="left")
         if played.refused is not None:
@@ -74,12 +76,8 @@ class Printer:
             self.console.print(f"  [red]expected[/] {escape(one.what)}: {escape(one.seen)}")
         for text in played.unapplied:
             self.console.print(f"  [yellow]note[/] {escape(text)}")
-        if same:
-            seeds = ", ".join(
-                f"{one.seed}{f' ({one.label})' if one.label else ''}" for one in same[:_SEEDS_SHOWN_MAX]
-            )
-            more = f" and {len(same) - _SEEDS_SHOWN_MAX} more" if len(same) > _SEEDS_SHOWN_MAX else ""
-            self.console.print(f"  also failed: seeds {escape(seeds)}{more}")
+        if same or held is not None:
+            self.console.print(f"  besides: {escape(_besides(same, held or 0))}")
         if again:
             self.console.print(f"  again: [bold]{escape(again)}[/]")
 
@@ -120,13 +118,22 @@ class Printer:
             table.add_row(check, *cells, style=style)
         self.console.print(table)
         failed = len(total.failed)
+        files = "file" if len(total.files) == 1 else "files"
         speed = total.virtual_us / 1e6 / wall_s if wall_s else 0
         verdict = (
             f"[red]{failed} of {total.runs} runs failed[/]" if failed else f"[green]{total.runs} runs hold[/]"
         )
         self.console.print(
-            f"{verdict} · {len(total.files)} files · {total.requests} requests · "
+            f"{verdict} · {len(total.files)} {files} · {total.requests} requests · "
             f"{seconds(total.virtual_us)} simulated in {wall_s:.1f}s ({speed:,.0f} : 1)"
         )
         if total.never_tested:
             self.console.print(f"[yellow]untested in every run[/]: {', '.join(total.never_tested)}")
+
+
+def _besides(same: Sequence[Played], held: int) -> str:
+    """How the file's other runs went."""
+    shown = [f"{one.seed}{f' ({one.label})' if one.label else ''}" for one in same[:_SEEDS_SHOWN_MAX]]
+    more = f" and {len(same) - _SEEDS_SHOWN_MAX} more" if len(same) > _SEEDS_SHOWN_MAX else ""
+    failed = f"failed with seeds {', '.join(shown)}{more}; " if same else ""
+    return f"{failed}{held} other runs hold"

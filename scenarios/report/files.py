@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,6 +14,8 @@ from scenarios.report.words import at, words
 from scenarios.sweep import Played
 
 __all__ = ["as_json", "as_junit", "write_json", "write_junit"]
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def as_json(total: Sum, played: list[Played], wall_s: float) -> dict[str, Any]:
@@ -81,7 +84,7 @@ def as_junit(played: list[Played]) -> ElementTree.Element:
         )
         if not one.holds:
             kind = "failure" if one.broken or one.unmet else "error"
-            ElementTree.SubElement(case, kind, message=_headline(one)).text = _proof(one)
+            ElementTree.SubElement(case, kind, message=_clean(_headline(one))).text = _clean(_proof(one))
     for suite in suites.values():
         cases = list(suite)
         suite.set("tests", str(len(cases)))
@@ -101,7 +104,12 @@ def _proof(one: Played) -> str:
         lines.append(f"{finding.check}: {finding.sentence}")
         lines += [f"  {at(fact)}  {words(fact)}" for fact in finding.evidence]
     lines += [f"expected {item.what}: {item.seen}" for item in one.unmet]
-    return "".join(character for character in "\n".join(lines) if character >= " " or character == "\n")
+    return "\n".join(lines)
+
+
+def _clean(text: str) -> str:
+    """Without the characters that XML cannot hold."""
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

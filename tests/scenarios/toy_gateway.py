@@ -4,6 +4,7 @@ It has the read API that the engine looks at, and a store that loses what was no
 little: the engine's tests judge the engine, not the toy.
 """
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ CONFIG: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Toy:
-    """Builds the app. `fail` raises at that point: `build`, `startup`, `request`."""
+    """Builds the app. `fail` says where it does: `build`, `startup`, `request`, or by `hang` or `spin`."""
 
     fail: str = ""
     strays: bool = False
@@ -59,6 +60,10 @@ class _App:
                 break
         if self._toy.fail == "request":
             raise RuntimeError("a bug")
+        if self._toy.fail == "hang":
+            await asyncio.Event().wait()
+        while self._toy.fail == "spin":  # noqa: ASYNC110  # a livelock is what is wanted
+            await asyncio.sleep(0)
         path = scope["path"]
         if path.startswith("/admin/"):
             status, answer = 200, json.dumps({"rows": self._rows(path), "next": None}).encode()
