@@ -110,9 +110,17 @@ def test_every_module_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text())), f"{name_of(path)} has no docstring"
 
 
+def is_type_variable(node: ast.stmt) -> bool:
+    """`T = TypeVar("T")` names nothing that anybody imports."""
+    value = node.value if isinstance(node, ast.Assign) else None
+    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "TypeVar"
+
+
 def public_names(tree: ast.Module) -> set[str]:
     names: set[str] = set()
     for node in tree.body:
+        if is_type_variable(node):
+            continue
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             names.add(node.name)
         elif isinstance(node, ast.Assign):
