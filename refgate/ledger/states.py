@@ -40,22 +40,22 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"  # the provider answered with a task that another call already owns
 
 
-S = State
+_S = State
 MOVES: dict[State, frozenset[State]] = {
-    S.NEW: frozenset({S.RESERVED, S.REJECTED}),
-    S.RESERVED: frozenset({S.SUBMITTING, S.FINALIZING}),
-    S.SUBMITTING: frozenset({S.RUNNING, S.UNKNOWN, S.FINALIZING}),
-    S.UNKNOWN: frozenset({S.RUNNING, S.FINALIZING}),
-    S.RUNNING: frozenset({S.FINALIZING}),
-    S.FINALIZING: frozenset({S.FINALIZED}),
-    S.FINALIZED: frozenset(),
-    S.REJECTED: frozenset(),
+    _S.NEW: frozenset({_S.RESERVED, _S.REJECTED}),
+    _S.RESERVED: frozenset({_S.SUBMITTING, _S.FINALIZING}),
+    _S.SUBMITTING: frozenset({_S.RUNNING, _S.UNKNOWN, _S.FINALIZING}),
+    _S.UNKNOWN: frozenset({_S.RUNNING, _S.FINALIZING}),
+    _S.RUNNING: frozenset({_S.FINALIZING}),
+    _S.FINALIZING: frozenset({_S.FINALIZED}),
+    _S.FINALIZED: frozenset(),
+    _S.REJECTED: frozenset(),
 }
 
 TERMINAL = frozenset(state for state, nexts in MOVES.items() if not nexts)
 OPEN = frozenset(MOVES) - TERMINAL
 
-LEASED = frozenset({S.NEW, S.RESERVED, S.SUBMITTING})
+LEASED = frozenset({_S.NEW, _S.RESERVED, _S.SUBMITTING})
 """States in which a live request handler is at work; a lease says how long the sweeper keeps off."""
 
 
