@@ -243,6 +243,8 @@ class Wire:
         )
 
     def _failed(self, host: _Host, request: Request, server: ServerEnd, error: Exception) -> None:
+        if host.owner is not None and not host.owner.alive:
+            return  # A dead process fails at nothing; its coroutines are only being closed.
         path = request.path.decode("latin-1")
         self._note(
             self.app_errors, AppError(self._loop.now_us, host.name, request.method, path, error, server.gone)

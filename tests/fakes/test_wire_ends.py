@@ -301,6 +301,30 @@ def test_a_power_cut_of_the_server_resets_its_clients() -> None:
     run_virtual(main)
 
 
+def test_a_dead_process_fails_at_nothing() -> None:
+    """What its coroutines do when they are closed, after the run, is no failure of the app."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with asyncio.TaskGroup() as group:  # Leaving it awaits, which a closed coroutine may not.
+            group.create_task(asyncio.sleep(1000))
+            await asyncio.sleep(1000)
+
+    wires: list[Wire] = []
+
+    async def main() -> None:
+        loop = current_loop()
+        wire = Wire(loop)
+        wires.append(wire)
+        owner = loop.owner("server")
+        wire.attach("a.test", app, owner=owner)
+        loop.call_later(1, loop.cut, owner)
+        with pytest.raises(ReadFailed):
+            await DirectClient(wire, "client").request("GET", URL)
+
+    run_virtual(main)
+    assert wires[0].app_errors == []
+
+
 def test_a_power_cut_meets_a_request_on_its_way() -> None:
     """The request that was flying arrives nowhere; its client sees a reset."""
 
