@@ -81,7 +81,7 @@ EVERYTHING = scenario(
         {"at": "10s", "until": "20s", "store": {"error": "full", "on": "commit"}, "count": 3},
     ],
     schedule={"order": "pick", "step_cost": "50us"},
-    judge={"skip": ["x"], "require": ["y"]},
+    judge={"skip": ["headers-clean"], "require": ["alive-afterwards"]},
     expect={"charged": {"alice": "0.25"}, "served": ">= 99%", "counts": {"crash": 3}, "reached": ["lost"]},
 )
 

@@ -1,0 +1,115 @@
+"""Replay: a seed decides everything, in this process, in a fresh one, and out of a kept file."""
+
+from pathlib import Path
+
+import pytest
+
+from scenarios.crashes import crash_jobs, places
+from scenarios.fresh import elsewhere, judged_elsewhere
+from scenarios.history import Crashed
+from scenarios.load import BadScenario, load
+from scenarios.model import Crash, Scenario
+from scenarios.reference import Reference
+from scenarios.report.crashfile import keep, take_up, versions
+from scenarios.run import Numbers, play
+from scenarios.select import SUITE
+from scenarios.sweep import Job, compare, play_job
+from tests.scenarios.toy_gateway import CONFIG, Toy
+
+DATA = Path(__file__).parent / "data"
+CUT = SUITE / "crashes" / "at-an-await.yaml"
+
+
+def job(path: Path = DATA / "holds.yaml", seed: int = 0, **parts) -> Job:
+    loaded = load(path)
+    return Job(loaded.name, loaded.path, loaded.scenario, seed, Reference(), **parts)
+
+
+@pytest.mark.parametrize("path", [DATA / "holds.yaml", CUT], ids=lambda path: path.stem)
+def test_a_fresh_process_plays_the_same(path: Path):
+    """Another interpreter with another PYTHONHASHSEED: the same facts, the same steps."""
+    jobs = [job(path, 1), job(path, 2)]
+    here = [play_job(one) for one in jobs]
+    assert elsewhere(jobs) == [one.fingerprint for one in here]
+    assert {one.verdict.value for one in judged_elsewhere(jobs, here)} == {"holds"}
+    assert here[0].fingerprint != here[1].fingerprint
+
+
+def test_the_first_seed_is_played_twice():
+    """And compared, line by line."""
+    (finding,) = [one for one in play_job(job(twice=True)).findings if one.check == "deterministic"]
+    assert finding.verdict.value == "holds"
+
+
+def scenario(**parts) -> Scenario:
+    return Scenario.model_validate(
+        {
+            "about": "a test",
+            "gateway": {"config": CONFIG},
+            "providers": {"rh": {"wire": "runninghub", "plan": {"takes": "4s", "queued": "0s"}}},
+            "traffic": [{"send": "task", "provider": "rh", "account": "alice"}],
+            "settle": "1m",
+            **parts,
+        },
+        by_alias=True,
+    )
+
+
+def test_runs_that_differ_are_told_apart():
+    """With the first line that differs."""
+    one, other = (play(scenario(), seed, gateway=Toy(), judged=False) for seed in (1, 2))
+    finding = compare(one, other)
+    assert finding.verdict.value == "broken"
+    assert "line" in finding.sentence
+
+
+def test_places_are_every_await_and_both_sides_of_every_commit():
+    """Of every replica, in order, each with a name."""
+    found = list(places(Numbers(awaits=(2, 1), commits=(1, 0))))
+    assert [name for name, _ in found] == [
+        "gateway-0 await 1",
+        "gateway-0 await 2",
+        "gateway-1 await 1",
+        "gateway-0 commit 1 before",
+        "gateway-0 commit 1 after",
+    ]
+    assert found[3][1] == Crash(crash="gateway-0", at_commit=1, side="before")
+
+
+def test_every_place_of_a_run_is_reached():
+    """Each run of the sweep crashes exactly where it says, on top of the scenario's own faults."""
+    one = Job("x", None, scenario(faults=[{"crash": "gateway-0", "at": "30s"}]), 5, Toy())
+    numbers = play(one.scenario, 5, gateway=Toy(), judged=False).numbers
+    for crash_job in crash_jobs(one, numbers):
+        played = play(crash_job.scenario, 5, gateway=Toy(), faults=crash_job.faults, judged=False)
+        crashed = [f"gateway-0 {fact.where}" for fact in played.history.of(Crashed)]
+        assert sorted(crashed) == sorted(["gateway-0 time", crash_job.label])
+
+
+def test_a_kept_failure_stands_on_its_own(tmp_path: Path):
+    """Scenario, crash, seed, what was broken and the versions: all in one file that reads back."""
+    crash = Crash(crash="gateway-0", at_await=9)
+    one = job(DATA / "fails.yaml", 7, faults=(crash,), label="gateway-0 await 9")
+    played = play_job(one)
+    kept = take_up(keep(one.as_played, played, folder=tmp_path))
+    assert kept.scenario.faults == (crash,)
+    assert kept.scenario.gateway.config == one.scenario.gateway.config
+    assert (kept.name, kept.seed, kept.differs) == ("fails", 7, ())
+    assert kept.broken == tuple(
+        [finding.check for finding in played.broken] + [item.what for item in played.unmet]
+    )
+    again = play_job(Job(kept.name, None, kept.scenario, 7, Reference()))
+    assert again.fingerprint == played.fingerprint
+
+
+def test_a_kept_failure_that_was_spoilt(tmp_path: Path):
+    """What is no seed is told as such."""
+    path = tmp_path / "x.yaml"
+    path.write_text((DATA / "holds.yaml").read_text() + "failed: {seed: many}\n")
+    with pytest.raises(BadScenario, match="names a seed"):
+        take_up(path)
+
+
+def test_versions_name_what_a_replay_hangs_on():
+    """Python, refgate, and the libraries under it."""
+    assert {"python", "refgate", "anyio", "httpx", "starlette", "pydantic"} <= set(versions())
