@@ -104,6 +104,7 @@ def load_text(text: str, *, source: str = "<text>", folder: Path | None = None) 
         problems += _explained(broken, data, places, source)
         raise BadScenario(sorted(problems, key=lambda one: one.line)) from broken
     problems += _unknown_checks(data, places, source)
+    problems += _unmatched_billing(scenario, places, source)
     if problems:
         raise BadScenario(problems)
     return scenario
@@ -139,6 +140,21 @@ def _unknown_checks(data: dict[str, Any], places: Places, source: str) -> Iterat
                 yield Problem(
                     source, _line(places, keys), ".".join(map(str, keys)), message, _nearest(name, known)
                 )
+
+
+def _unmatched_billing(scenario: Scenario, places: Places, source: str) -> Iterator[Problem]:
+    """A remote billing service is there exactly where the gateway is told to use one."""
+    try:
+        billing = gateways.gateway_config(scenario).get("billing")
+    except gateways.NoSuchGateway:
+        return  # told already
+    remote = isinstance(billing, dict) and billing.get("kind") == "remote"
+    if remote and scenario.billing is None:
+        line = _line(places, ("gateway", "config"))
+        yield Problem(source, line, "billing", "the gateway bills remotely: give accounts their money here")
+    if scenario.billing is not None and not remote:
+        message = "the gateway's configuration does not bill remotely"
+        yield Problem(source, _line(places, ("billing",)), "billing", message)
 
 
 def _explained(broken: ValidationError, data: Any, places: Places, source: str) -> list[Problem]:

@@ -120,6 +120,14 @@ def test_checks_are_named_as_they_are_called():
     ]
 
 
+def test_billing_is_where_the_gateway_expects_it():
+    """A billing service that nobody asks, or one that is asked and not there, tests nothing."""
+    told = problems(GOOD + 'billing: {accounts: {alice: "1.00"}}\n')
+    assert told == ["f.yaml:7: billing: the gateway's configuration does not bill remotely"]
+    told = problems(GOOD.replace("{providers: {}}", "{billing: {kind: remote}}"))
+    assert told == ["f.yaml:2: billing: the gateway bills remotely: give accounts their money here"]
+
+
 def test_a_configuration_beside_the_file_is_read_in(tmp_path: Path):
     """A scenario once loaded stands on its own, wherever its configuration was."""
     (tmp_path / "mine.yaml").write_text("providers: {}\nadmin: {key: {env: K}}\n")

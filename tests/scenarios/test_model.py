@@ -21,7 +21,7 @@ from scenarios.units import (
     size_text,
 )
 
-CONFIG = {"providers": {}}
+CONFIG = {"providers": {}, "billing": {"kind": "remote"}}
 
 
 def scenario(**parts):
@@ -108,6 +108,7 @@ def test_defaults_are_not_printed():
         "gateway:",
         "  config:",
         "    providers: {}",
+        "    billing: {kind: remote}",
         "  replicas: 2",
         "providers:",
         "  rh: {wire: runninghub}",
