@@ -6,6 +6,7 @@ Exit codes: 0 everything holds · 1 something is broken · 2 the input is wrong,
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -36,6 +37,10 @@ def main() -> None:
         _app()
     except _Shadowed as shadowed:
         _fail(str(shadowed))
+    except Exception:
+        # A mistake of refgate's own is no verdict on a gateway: not 1.
+        traceback.print_exc()
+        raise SystemExit(_WRONG) from None
 
 
 def _fail(text: str) -> NoReturn:
