@@ -82,6 +82,11 @@ class Power:
             sqlite3.Connection.close(connection)
         self.open.clear()
 
+    def check(self) -> None:
+        """The dead do nothing: their step ends here."""
+        if not self.owner.alive:
+            raise PowerCut
+
     def admit(self, connection: sqlite3.Connection, sql: str) -> CommitCut | None:
         """What befalls a statement before it runs; a cut that is to come right after it."""
         if not self.owner.alive:
@@ -134,11 +139,15 @@ class _Cursor(sqlite3.Cursor):
             self.connection.power.lose(cut)
         return self
 
+    def executescript(self, sql: str, /) -> Self:
+        raise _no_scripts()
+
 
 class _Connection(sqlite3.Connection):
     power: Power
 
     def cursor(self, factory: Any = None) -> Any:
+        self.power.check()
         return super().cursor(_Cursor if factory is None else factory)
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
@@ -153,11 +162,24 @@ class _Connection(sqlite3.Connection):
         return cursor.executemany(sql, parameters)
 
     def executescript(self, sql: str, /) -> sqlite3.Cursor:
-        raise sqlite3.NotSupportedError("executescript commits behind one's back: use BEGIN, execute, COMMIT")
+        raise _no_scripts()
 
     def commit(self) -> None:
+        self.power.check()
         if self.in_transaction:
             self.execute("COMMIT")
+
+    def rollback(self) -> None:
+        self.power.check()
+        super().rollback()
+
+    def __exit__(self, kind: object, value: object, trace: object) -> Literal[False]:
+        # sqlite3's own would commit without asking anybody.
+        if kind is None:
+            self.commit()
+        else:
+            self.rollback()
+        return False
 
     def close(self) -> None:
         if self in self.power.open:
@@ -165,10 +187,13 @@ class _Connection(sqlite3.Connection):
         super().close()
 
 
+def _no_scripts() -> sqlite3.NotSupportedError:
+    return sqlite3.NotSupportedError("executescript commits behind one's back: use BEGIN, execute, COMMIT")
+
+
 def connect(path: str, power: Power) -> sqlite3.Connection:
     """A connection to the store file for one incarnation. It never waits: nobody holds a lock for long."""
-    if not power.owner.alive:
-        raise PowerCut
+    power.check()
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, factory=_Connection)
     connection.power = power
     for pragma in ("journal_mode = WAL", "synchronous = OFF", "foreign_keys = ON"):

@@ -198,7 +198,6 @@ class Ended(Fact):
     """The run is over. `trouble`: deadlock, livelock, a ceiling … with its text, or None."""
 
     kind: ClassVar[str] = "ended"
-    steps: int
     trouble: str | None
 
 

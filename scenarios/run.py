@@ -109,7 +109,7 @@ def play(
     with tempfile.TemporaryDirectory(prefix="refgate-", dir=_memory()) as folder:
         stage = _Stage(scenario, gateway, journal, str(Path(folder) / "store.sqlite"))
         trouble = stage.run(seed, options)
-    journal.record(Ended(t_us=stage.now_us, at="world", steps=stage.steps, trouble=trouble))
+    journal.record(Ended(t_us=stage.now_us, at="world", trouble=trouble))
     history = History(journal)
     findings: tuple[Finding, ...] = ()
     expected: tuple[Expectation, ...] = ()

@@ -375,7 +375,7 @@ class Story:
         for phase in ("baseline", "final"):
             counts = {"tasks": 3, "exchanges": 0, "connections": 0}
             journal.record(Resources(t_us=end_us, at="gateway-0", phase=phase, **counts))
-        journal.record(Ended(t_us=end_us, at="world", steps=1, trouble=None))
+        journal.record(Ended(t_us=end_us, at="world", trouble=None))
         return History(journal)
 
     def _all_entries(self) -> list[dict[str, Any]]:
