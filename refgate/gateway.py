@@ -36,6 +36,7 @@ from refgate.upstream import Failure, Outgoing, Phases, Upstream
 __all__ = ["Gateway"]
 
 _OPENING_US = 30_000_000  # how long a start waits for the store
+_LAST_US = 5_000_000  # what comes after the last call: the loops, and what is owed to billing
 _FLUSH_LOOK_US = 20_000
 _BILLING_ANSWER_MAX = 4 * 1024 * 1024
 
@@ -118,17 +119,24 @@ class Gateway:
             self.gate.close()
             self._emit(Draining(t_us=self._clock(), in_hand=self.gate.in_hand))
 
-    async def stop(self) -> None:
-        """Finishes what is in hand, delivers what is owed, within the declared time."""
+    async def finish(self) -> None:
+        """Takes nothing new and finishes what is in hand, within the declared time. What is not finished
+        by then is cut off, and its caller told that nobody knows; the sweep finds it in the store."""
         self.drain()
-        self._up = False
         until_us = self._clock() + self.settings.listen.drain_us
+        await self.gate.idle(within_us=self.settings.listen.drain_us)
+        await self.works.afterwards.settled(within_us=max(until_us - self._clock(), 0))
+        await self.gate.idle(within_us=_LAST_US)
+
+    async def stop(self) -> None:
+        """Finishes what is in hand, delivers what is owed, and closes."""
+        await self.finish()
+        self._up = False
+        until_us = self._clock() + _LAST_US
 
         def left_us() -> int:
             return max(until_us - self._clock(), 0)
 
-        await self.gate.idle(within_us=left_us())
-        await self.works.afterwards.settled(within_us=left_us())
         await self._housekeeping.stop(within_us=left_us())
         await self._reconciler.stop(within_us=left_us())
         await self._flush(until_us)
@@ -200,7 +208,16 @@ class Gateway:
             case MetSubmit() as met:
                 # On its own task: the end of this request, whatever ends it, does not end the submit.
                 work = self.works.afterwards.begin(submit(self.works, asked, met), name="submit")
-                return await asyncio.shield(work)
+                try:
+                    return await asyncio.shield(work)
+                except asyncio.CancelledError:
+                    if not work.cancelled():
+                        raise  # It is this request that ends; the submit goes on.
+                    raise Refusal(
+                        Code.OUTCOME_UNKNOWN,
+                        "this replica had to stop before the call had its verdict",
+                        retry_after_s=self.works.retry_after_s,
+                    ) from None
             case MetQuery() as met:
                 return await query(self.works, asked, met)
             case MetResult() as met:

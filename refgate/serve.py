@@ -33,6 +33,7 @@ from refgate.upstream import real_transport
 __all__ = ["Server", "check", "production_ports", "serve", "server"]
 
 _KEEP_ALIVE_S = 15
+_CLOSING_S = 2  # for answers on their way, once the last call is finished or cut off
 _HEADERS_MAX = 64 * 1024
 _LIBRARIES = ("uvicorn", "asyncio", "aiohttp")
 
@@ -72,7 +73,7 @@ def server(settings: Settings, log: TextIO) -> Server:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, settings.listen.drain_us // 1_000_000),
+        timeout_graceful_shutdown=_CLOSING_S,
         h11_max_incomplete_event_size=_HEADERS_MAX,
     )
     return Server(config, app.state.gateway, ports)
@@ -131,5 +132,5 @@ class Server(uvicorn.Server):
             self._leaving = asyncio.create_task(self._leave(), name="leave")
 
     async def _leave(self) -> None:
-        await self._gateway.gate.idle(within_us=self._gateway.settings.listen.drain_us)
+        await self._gateway.finish()
         self.should_exit = True

@@ -51,10 +51,11 @@ class Afterwards:
         return task
 
     async def settled(self, *, within_us: int) -> None:
-        """Waits until all of it is done, or the time is over."""
+        """Waits until all of it is done; what is not done in time is cut off, as a power cut would."""
         try:
             async with asyncio.timeout(within_us / 1e6):
                 while self._tasks:
+                    # Cancelled by the time-out, it takes what it waits for along.
                     await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         except TimeoutError:
             return
