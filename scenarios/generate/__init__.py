@@ -1,0 +1,11 @@
+"""Whole scenarios, drawn at random: `scenarios()` is a Hypothesis strategy whose examples are `Scenario`.
+
+What is drawn is a plan, as a person would have written it (kinds of faults, whole milliseconds, counts),
+small things first, so that a failure shrinks to a short file. Each example enables a few kinds of
+misbehaviour out of all there are. Every example is a valid scenario that the gateway accepts; what must
+come of it is not drawn: the invariants judge. Needs the extra `generate`.
+"""
+
+from scenarios.generate.whole import scenarios, seeds
+
+__all__ = ["scenarios", "seeds"]
