@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from refgate import headers
+from refgate.config import Caller
 from refgate.config_providers import Provider
 from refgate.errors import Code, Refusal
 from refgate.flows import passthrough, query
@@ -74,6 +75,11 @@ async def _anybodys(works: Works, asked: Asked, task_id: str) -> Call:
     return call
 
 
+def _any_account(self: Caller, account: str) -> bool:
+    """Whoever names an account may use it."""
+    return True
+
+
 SABOTAGES = (
     Sabotage(
         "A13",
@@ -104,6 +110,13 @@ SABOTAGES = (
         ("headers-clean",),
     ),
     Sabotage(
+        "A13",
+        "transfer-encoding",
+        "the way in which the provider's bytes came is named for those that go on",
+        Swap(headers, to_caller, _with("transfer-encoding")),
+        ("headers-clean",),
+    ),
+    Sabotage(
         "A14",
         "objects-only",
         "a 2xx answer that is no JSON object is replaced by {}",
@@ -129,6 +142,13 @@ SABOTAGES = (
         "anybodys-result",
         "a look at a result does not ask whose task it is",
         Swap(passthrough, owned, _anybodys),
+        ("tenants-apart",),
+    ),
+    Sabotage(
+        "A18",
+        "anybodys-account",
+        "whose account a request names is not asked: a caller reads, and bills, any of them",
+        Swap(Caller, Caller.may_use, _any_account),
         ("tenants-apart",),
     ),
 )

@@ -11,17 +11,45 @@ from refgate.flows.works import Works
 from refgate.ledger.housekeeping import Housekeeping
 from refgate.ledger.keys import reserve_key
 from refgate.ledger.reconciler import Reconciler
-from refgate.ports import BillingUnreachable, Call, Hold, Intent, Refused
+from refgate.ledger.states import State
+from refgate.ports import Attempt, BillingUnreachable, Call, Hold, Intent, Refused, Verdict
+from refgate.store import calls, sqlite
 from refgate.store.sqlite import SqliteStore
 from scenarios.sabotage.swap import Sabotage, Swap
 
 __all__ = ["SABOTAGES"]
 
+_claim = SqliteStore.claim
 _due_intents = SqliteStore.due_intents
 _take_hold = submit._take_hold
 _reserved = SqliteStore.reserved
 
 _NEVER_US = 1 << 61
+
+
+async def _claims_then_promises(
+    self: SqliteStore,
+    call_id: str,
+    verdict: Verdict,
+    *,
+    intent_id: str,
+    attempt: Attempt | None = None,
+    now_us: int,
+) -> bool:
+    """The claim is one transaction, the intent another: between the two, nobody owes billing anything."""
+    with self.database.write() as cx:
+        sqlite._close(cx, attempt)
+        if not calls.move(cx, call_id, State.FINALIZING, now_us=now_us, due_us=None, flags=verdict.flags):
+            return False
+        cx.execute(
+            "UPDATE calls SET outcome = ?, reason = ?, amount_nanos = ?, body = x'' WHERE call_id = ?",
+            (verdict.outcome.value, verdict.reason, verdict.amount_nanos, call_id),
+        )
+        calls.keep_answer(cx, call_id, "submit", verdict.submit)
+        calls.keep_answer(cx, call_id, "final", verdict.final)
+    with self.database.write() as cx:
+        calls._write_intent(cx, call_id, verdict, intent_id=intent_id, now_us=now_us)
+    return True
 
 
 async def _tried_once(
@@ -96,6 +124,13 @@ async def _unmarked(
 
 
 SABOTAGES = (
+    Sabotage(
+        "A5",
+        "claim-then-intent",
+        "the claim is committed before the intent that finishes it",
+        Swap(SqliteStore, _claim, _claims_then_promises),
+        ("every-hold-ends", "success-is-charged"),
+    ),
     Sabotage(
         "A5",
         "tried-once",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -65,8 +66,9 @@ def _unflagged(
 
 
 def _in_floats(units: object, *, unit_price: Decimal, max_nanos: int) -> int:
-    charge_nanos(units, unit_price=unit_price, max_nanos=max_nanos)  # refuses what is no number
-    return round(float(str(units)) * float(unit_price) * 1e9)
+    """Refused and rounded as it must be, and yet not exact."""
+    charge_nanos(units, unit_price=unit_price, max_nanos=max_nanos)
+    return math.floor(float(str(units)) * float(unit_price) * 1e9 + 0.5)
 
 
 SABOTAGES = (

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
 import httpx
+from starlette.types import Receive
 
-from refgate import gateway, headers
+from refgate import app, gateway, headers
+from refgate.app import _body
 from refgate.config import Settings
 from refgate.config_providers import Provider
 from refgate.errors import Code, Refusal
@@ -51,6 +53,16 @@ async def _all_of_it(settings: Settings, knock: Knock) -> bytes:
     if body is None:
         raise Refusal(Code.BODY_TOO_LARGE, "the body is larger than any")
     return body
+
+
+async def _as_much_as_is_named(
+    headers: tuple[tuple[str, str], ...], receive: Receive, limit: int
+) -> bytes | None:
+    """The limit is held against what the caller says of the length, not against what comes."""
+    length = next((value for name, value in headers if name == "content-length"), "0")
+    if length.isdecimal() and int(length[:20]) > limit:
+        return None
+    return await _body(headers, receive, sys.maxsize)
 
 
 class _WithCookies(Upstream):
@@ -106,6 +118,13 @@ SABOTAGES = (
         "no-limit",
         "a request's body is read to its end, however long it is",
         Swap(arrival, arrival._body, _all_of_it),
+        ("refused-reaches-nobody",),
+    ),
+    Sabotage(
+        "A20",
+        "named-length-only",
+        "a body is held to the limit only by the length that its caller names",
+        Swap(app, _body, _as_much_as_is_named),
         ("refused-reaches-nobody",),
     ),
     Sabotage(
