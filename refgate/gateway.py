@@ -30,12 +30,14 @@ from refgate.ledger.housekeeping import Housekeeping
 from refgate.ledger.reconciler import Reconciler
 from refgate.ports import Answer, Billing, Ports, StoreUnavailable
 from refgate.store.database import Database
+from refgate.store.schema import StoreUnusable
 from refgate.store.sqlite import SqliteStore
 from refgate.upstream import Failure, Outgoing, Phases, Upstream
 
 __all__ = ["Gateway"]
 
 _OPENING_US = 30_000_000  # how long a start waits for the store
+_HOPELESS = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_CANTOPEN"})  # waiting mends none of them
 _LAST_US = 5_000_000  # what comes after the last call: the loops, and what is owed to billing
 _FLUSH_LOOK_US = 20_000
 _BILLING_ANSWER_MAX = 4 * 1024 * 1024
@@ -97,8 +99,12 @@ class Gateway:
         return self._books
 
     async def start(self) -> None:
-        """Opens the store and the accounts, then begins to sweep. Raises StoreUnavailable."""
-        await insist(self.works, self._open, for_us=_OPENING_US)
+        """Opens the store and the accounts, then begins to sweep. Raises where there can be no store."""
+        try:
+            await insist(self.works, self._open, for_us=_OPENING_US)
+        except (StoreUnavailable, StoreUnusable) as failure:
+            self._emit(Failed(t_us=self._clock(), where="start", what=str(failure)))
+            raise
         self._deliverer.start()
         self._reconciler.start()
         self._housekeeping.start()
@@ -106,7 +112,12 @@ class Gateway:
         self._emit(Started(t_us=self._clock()))
 
     async def _open(self) -> None:
-        await self.store.page("calls", after=None, limit=1)
+        try:
+            await self.store.page("calls", after=None, limit=1)
+        except StoreUnavailable as failure:
+            if str(failure) in _HOPELESS:
+                raise StoreUnusable(str(failure)) from failure
+            raise
         if self._books is not None and isinstance(self.settings.billing, EmbeddedBilling):
             accounts = self.settings.billing.accounts
             self._books.open_accounts(

@@ -56,13 +56,16 @@ class LibraryLog(logging.Handler):
         self._clock = clock
 
     def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message.startswith("Traceback"):
+            return  # an exception as text: an event has told of it in words of our own
         error = record.exc_info[0] if record.exc_info else None
         self._log(
             "library",
             level=record.levelname.lower(),
             t_us=self._clock(),
             logger=record.name,
-            message=record.getMessage().partition("\n")[0][:500],
+            message=message.partition("\n")[0][:500],
             **({} if error is None else {"error": error.__name__}),
         )
 
