@@ -12,6 +12,9 @@ from scenarios.units import Rate, Size
 
 __all__ = ["Again", "HttpRequest", "HttpTraffic", "Poll", "Retry", "TaskTraffic", "Traffic"]
 
+_CALLS_MAX = 200_000
+_POLLS_MAX = 100_000
+
 
 class Retry(Part):
     """When a client sends its request again: on these statuses, or when the answer was `lost`.
@@ -49,6 +52,12 @@ class Poll(Part):
     leaves_after: DurationUs | None = None
     result: bool = False
 
+    @model_validator(mode="after")
+    def _ends(self) -> Poll:
+        if self.every * _POLLS_MAX < self.give_up:
+            raise ValueError(f"more than {_POLLS_MAX} polls of one task: poll more rarely, or give up sooner")
+        return self
+
 
 class _Arrivals(Part):
     """When the requests of one block of traffic begin, and how long its clients wait for an answer.
@@ -78,8 +87,11 @@ class _Arrivals(Part):
             raise ValueError("rate and for go together: so many calls a second, for so long")
         if self.rate is not None and self.times != 1:
             raise ValueError("either rate and for, or times: not both")
-        if self.rate is not None and self.lasting is not None and self.rate * self.lasting > 200_000:
-            raise ValueError("more than 200000 calls in one block of traffic")
+        calls = self.clients * self.times
+        if self.rate is not None and self.lasting is not None:
+            calls = int(self.rate * self.lasting)
+        if calls > _CALLS_MAX:
+            raise ValueError(f"more than {_CALLS_MAX} calls in one block of traffic")
         return self
 
 

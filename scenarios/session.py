@@ -118,10 +118,10 @@ def _tell(jobs: Sequence[Job], total: Sum, wish: Wish, printer: Printer) -> None
             for index, failed in enumerate(one.failed[:_KEPT_MAX])
             if failed.refused is None
         }
-        if one.failed:
-            first, *others = one.failed
-            held = one.runs - len(one.failed)
-            printer.failure(first, again=_again(first, kept.get(0)), same=others, held=held)
+        commands = [(failed, _again(failed, kept.get(index))) for index, failed in enumerate(one.failed)]
+        if commands:
+            (first, again), *others = commands
+            printer.failure(first, again=again, others=others, held=one.runs - len(one.failed))
 
 
 def _again(failed: Played, kept: Path | None) -> str:

@@ -24,7 +24,7 @@ __all__ = ["Printer"]
 
 _FACTS_MAX = 8
 _BREACHES_MAX = 3
-_SEEDS_SHOWN_MAX = 8
+_OTHERS_SHOWN_MAX = 12
 
 
 class Printer:
@@ -63,9 +63,14 @@ class Printer:
         self.console.print(f"{mark} [bold]{name:<40}[/] {text:<55} {wall:>8}")
 
     def failure(
-        self, played: Played, *, again: str, same: Sequence[Played] = (), held: int | None = None
+        self,
+        played: Played,
+        *,
+        again: str,
+        others: Sequence[tuple[Played, str]] = (),
+        held: int | None = None,
     ) -> None:
-        """One failed run at length; `same` are the file's other failures, `held` its runs that hold."""
+        """One failed run at length; `others` of its file with their commands; `held`: runs that hold."""
         label = f" · {played.label}" if played.label else ""
         self.console.rule(f"[red]{escape(played.name)} · seed {played.seed}{escape(label)}[/]", align="left")
         if played.refused is not None:
@@ -76,10 +81,16 @@ class Printer:
             self.console.print(f"  [red]expected[/] {escape(one.what)}: {escape(one.seen)}")
         for text in played.unapplied:
             self.console.print(f"  [yellow]note[/] {escape(text)}")
-        if same or held is not None:
-            self.console.print(f"  besides: {escape(_besides(same, held or 0))}")
         if again:
             self.console.print(f"  again: [bold]{escape(again)}[/]")
+        for other, command in others[:_OTHERS_SHOWN_MAX]:
+            what = ", ".join(one.check for one in other.broken) or "its expectations"
+            where = f"seed {other.seed}{f' · {other.label}' if other.label else ''}"
+            self.console.print(f"  besides: {escape(where)}: {escape(what)}: {escape(command)}")
+        if len(others) > _OTHERS_SHOWN_MAX:
+            self.console.print(f"  besides: {len(others) - _OTHERS_SHOWN_MAX} more failed")
+        if held is not None:
+            self.console.print(f"  besides: {held} runs of this file hold")
 
     def note(self, text: str) -> None:
         """Something worth knowing that breaks nothing."""
@@ -129,11 +140,3 @@ class Printer:
         )
         if total.never_tested:
             self.console.print(f"[yellow]untested in every run[/]: {', '.join(total.never_tested)}")
-
-
-def _besides(same: Sequence[Played], held: int) -> str:
-    """How the file's other runs went."""
-    shown = [f"{one.seed}{f' ({one.label})' if one.label else ''}" for one in same[:_SEEDS_SHOWN_MAX]]
-    more = f" and {len(same) - _SEEDS_SHOWN_MAX} more" if len(same) > _SEEDS_SHOWN_MAX else ""
-    failed = f"failed with seeds {', '.join(shown)}{more}; " if same else ""
-    return f"{failed}{held} other runs hold"

@@ -142,6 +142,14 @@ def test_a_scenario_is_frozen():
             "more than 200000 calls",
         ),
         (
+            {"traffic": [{"send": "http", "clients": 9999, "times": 99, "requests": [{"path": "/"}]}]},
+            "more than 200000 calls",
+        ),
+        (
+            {"traffic": [{"send": "task", "provider": "rh", "account": "a", "poll": {"every": "1us"}}]},
+            "more than 100000 polls",
+        ),
+        (
             {"traffic": [{"send": "task", "provider": "rh", "account": "a", "key": "none", "copies": 2}]},
             "need a key",
         ),

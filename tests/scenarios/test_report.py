@@ -121,7 +121,10 @@ def test_a_failure_is_told_whole():
     )
     text = printed(
         lambda printer: printer.failure(
-            failed, again="refgate replay x.yaml", same=[played(5, BROKEN)], held=4
+            failed,
+            again="refgate replay x.yaml",
+            others=[(played(5, BROKEN), "refgate replay y.yaml")],
+            held=4,
         )
     )
     for part in (
@@ -133,7 +136,8 @@ def test_a_failure_is_told_whole():
         "and 2 more",
         "expected charged 0.25 in all: 0.50 was charged",
         "crash at await 9",
-        "failed with seeds 5; 4 other runs hold",
+        "seed 5: every-hold-ends: refgate replay y.yaml",
+        "4 runs of this file hold",
         "refgate replay x.yaml",
     ):
         assert part in text
