@@ -173,8 +173,8 @@ class Deliverer:
         )
         try:
             await self._store.postpone(intent, next_us=next_us, error=error)
-        except StoreUnavailable:
-            self._failed(intent, "StoreUnavailable")
+        except Exception as failure:
+            self._failed(intent, type(failure).__name__)
         self._loop.wake()  # its next time is nearer than the lease the loop is waiting for
 
     def _failed(self, intent: Intent, what: str) -> None:

@@ -28,7 +28,7 @@ from refgate.ledger.hands import Hands
 from refgate.ledger.keys import reserve_key
 from refgate.ledger.loop import Loop
 from refgate.ledger.states import Outcome, State
-from refgate.ports import Answer, Billing, Call, Refused, Store, StoreUnavailable, Verdict
+from refgate.ports import Answer, Billing, Call, Refused, Store, Verdict
 
 __all__ = ["Inquiry", "Reconciler"]
 
@@ -114,7 +114,7 @@ class Reconciler:
             self._failed(call, failure)
         try:
             await self._conclude(call)
-        except StoreUnavailable as failure:
+        except Exception as failure:
             self._failed(call, failure)  # its lease brings it back; nothing was decided
 
     async def _attend(self, call: Call) -> None:

@@ -75,9 +75,27 @@ def open_call(cx: sqlite3.Connection, new: NewCall) -> Opened:
             new.body,
         ),
     )
-    call = load(cx, new.call_id)
-    assert call is not None
-    return Fresh(call)
+    return Fresh(_fresh(new))
+
+
+def _fresh(new: NewCall) -> Call:
+    """The row that was just written, as `load` would read it."""
+    return Call(
+        call_id=new.call_id,
+        account=new.account,
+        provider=new.provider,
+        state=State.NEW,
+        fingerprint=new.fingerprint,
+        hold_nanos=new.hold_nanos,
+        route=new.route,
+        submit_path=new.submit_path,
+        captures=dict(new.captures),
+        idempotency_key=new.idempotency_key,
+        created_us=new.now_us,
+        updated_us=new.now_us,
+        due_us=new.lease_until_us,
+        body=new.body,
+    )
 
 
 def _met(cx: sqlite3.Connection, call_id: str, state: str, fingerprint: str, *, asked: str) -> Opened:
@@ -94,27 +112,29 @@ def move(
     *,
     now_us: int,
     due_us: int | None,
-    reason: str | None = None,
     flags: Sequence[str] = (),
     hold_id: str | None = None,
+    **columns: str | bytes | int | None,
 ) -> bool:
-    """One move of the table, if it allows it from where the call is. Flags are added, never taken away."""
+    """One move of the table, if it allows it from where the call is, with the `columns` that change by it.
+
+    Flags are added, never taken away; a hold is written down once.
+    """
     row = cx.execute("SELECT state, flags FROM calls WHERE call_id = ?", (call_id,)).fetchone()
     if row is None or not may(State(row[0]), to):
         return False
-    merged = json.dumps(list(dict.fromkeys((*flags_of(row[1]), *flags))))
+    also = "".join(f", {name} = ?" for name in columns)
     cx.execute(
         "UPDATE calls SET state = ?, updated_us = ?, due_us = ?, tries = 0, flags = ?, ended_us = ?,"
-        " reason = coalesce(?, reason), hold_id = coalesce(hold_id, ?)"
-        " WHERE call_id = ? AND state = ?",
+        f" hold_id = coalesce(hold_id, ?){also} WHERE call_id = ? AND state = ?",
         (
             to.value,
             now_us,
             due_us,
-            merged,
+            json.dumps(list(dict.fromkeys((*flags_of(row[1]), *flags)))) if flags else row[1],
             now_us if to in TERMINAL else None,
-            text(reason),
             hold_id,
+            *columns.values(),
             call_id,
             row[0],
         ),
@@ -125,30 +145,40 @@ def move(
 def started(
     cx: sqlite3.Connection, call_id: str, *, task_id: str, answer: Answer | None, now_us: int, due_us: int
 ) -> State | None:
-    call = load(cx, call_id)
+    call = cx.execute(
+        "SELECT provider, state, outcome, task_id FROM calls WHERE call_id = ?", (call_id,)
+    ).fetchone()
     if call is None:
         return None
+    provider, state, outcome, known_task_id = call
     owner = cx.execute(
-        "SELECT call_id FROM calls WHERE provider = ? AND task_id = ?", (call.provider, task_id)
+        "SELECT call_id FROM calls WHERE provider = ? AND task_id = ?", (provider, task_id)
     ).fetchone()
     if owner is not None and owner[0] != call_id:
         return None
-    moved = move(cx, call_id, State.RUNNING, now_us=now_us, due_us=due_us)
-    released = call.outcome is Outcome.EXPIRED and call.task_id is None
-    if moved or released:
-        cx.execute("UPDATE calls SET task_id = ?, body = x'' WHERE call_id = ?", (task_id, call_id))
-    if moved:
+    if move(cx, call_id, State.RUNNING, now_us=now_us, due_us=due_us, task_id=task_id, body=b""):
         keep_answer(cx, call_id, "submit", answer)
-    return State.RUNNING if moved else call.state
+        return State.RUNNING
+    if outcome == Outcome.EXPIRED and known_task_id is None:
+        cx.execute("UPDATE calls SET task_id = ? WHERE call_id = ?", (task_id, call_id))
+    return State(state)
 
 
 def claim(cx: sqlite3.Connection, call_id: str, verdict: Verdict, *, intent_id: str, now_us: int) -> bool:
-    if not move(cx, call_id, State.FINALIZING, now_us=now_us, due_us=None, flags=verdict.flags):
-        return False
-    cx.execute(
-        "UPDATE calls SET outcome = ?, reason = ?, amount_nanos = ?, body = x'' WHERE call_id = ?",
-        (verdict.outcome.value, text(verdict.reason), verdict.amount_nanos, call_id),
+    moved = move(
+        cx,
+        call_id,
+        State.FINALIZING,
+        now_us=now_us,
+        due_us=None,
+        flags=verdict.flags,
+        outcome=verdict.outcome.value,
+        reason=text(verdict.reason),
+        amount_nanos=verdict.amount_nanos,
+        body=b"",
     )
+    if not moved:
+        return False
     _write_intent(cx, call_id, verdict, intent_id=intent_id, now_us=now_us)
     keep_answer(cx, call_id, "submit", verdict.submit)
     keep_answer(cx, call_id, "final", verdict.final)

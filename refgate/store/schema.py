@@ -5,6 +5,9 @@ entries). Amounts are integer nano-dollars, times integer microseconds. `due_us`
 `ended_us` are null where nothing is due, so that their partial indexes hold open work only and
 sweeping costs the same after a hundred thousand calls as after ten.
 
+SQLite turns an integer that overflows into a float, and says nothing; the accounts' own checks refuse
+that, and whatever else would not add up.
+
 A file of another program, or of a newer refgate, is refused and left alone.
 """
 
@@ -47,7 +50,7 @@ _FIRST = (
       late_of TEXT UNIQUE REFERENCES calls (call_id),
       tries INTEGER NOT NULL DEFAULT 0,
       body BLOB NOT NULL DEFAULT x''
-    ) STRICT
+    )
     """,
     # idempotency_key is the record of what the caller sent; key_bound is what it still protects.
     "CREATE UNIQUE INDEX calls_key ON calls (account, provider, key_bound) WHERE key_bound IS NOT NULL",
@@ -63,7 +66,7 @@ _FIRST = (
       headers TEXT NOT NULL,
       body BLOB NOT NULL,
       UNIQUE (call_id, which)
-    ) STRICT
+    )
     """,
     """
     CREATE TABLE attempts (
@@ -78,7 +81,7 @@ _FIRST = (
       failure TEXT,
       started_us INTEGER NOT NULL,
       ended_us INTEGER
-    ) STRICT
+    )
     """,
     """
     CREATE TABLE intents (
@@ -96,7 +99,7 @@ _FIRST = (
       done_us INTEGER,
       stuck INTEGER NOT NULL DEFAULT 0,
       error TEXT
-    ) STRICT
+    )
     """,
     "CREATE INDEX intents_due ON intents (next_us) WHERE next_us IS NOT NULL",
     """
@@ -108,8 +111,9 @@ _FIRST = (
       held_nanos INTEGER NOT NULL CHECK (held_nanos >= 0),
       settled_nanos INTEGER NOT NULL CHECK (settled_nanos >= 0),
       budget_nanos INTEGER,
-      CHECK (granted_nanos = available_nanos + held_nanos + settled_nanos)
-    ) STRICT
+      CHECK (granted_nanos = available_nanos + held_nanos + settled_nanos),
+      CHECK (typeof(available_nanos) = 'integer' AND typeof(settled_nanos) = 'integer')
+    )
     """,
     """
     CREATE TABLE holds (
@@ -125,7 +129,7 @@ _FIRST = (
       opened_us INTEGER NOT NULL,
       finalize_key TEXT UNIQUE,
       reason TEXT
-    ) STRICT
+    )
     """,
     "CREATE INDEX holds_open ON holds (seq) WHERE state = 'open'",
     """
@@ -139,7 +143,7 @@ _FIRST = (
       call_id TEXT,
       kind TEXT NOT NULL,
       at_us INTEGER NOT NULL
-    ) STRICT
+    )
     """,
 )
 
@@ -159,7 +163,7 @@ def migrate(cx: sqlite3.Connection) -> None:
     """
     version = _pragma(cx, "user_version")
     if _pragma(cx, "application_id") != APPLICATION_ID:
-        if version > 0 or cx.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] > 0:
+        if version > 0 or cx.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0:
             raise StoreUnusable("the store file belongs to another program")
         cx.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     if version > len(MIGRATIONS):

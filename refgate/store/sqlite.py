@@ -12,7 +12,7 @@ from refgate.ledger.states import State
 from refgate.ports import Answer, Attempt, Call, Intent, NewCall, Opened, Verdict
 from refgate.store import calls, intents, pages, sweeps
 from refgate.store.database import Database
-from refgate.store.rows import CALL, call_of
+from refgate.store.rows import CALL, call_of, text
 
 __all__ = ["SqliteStore"]
 
@@ -29,10 +29,16 @@ class SqliteStore:
 
     async def reject(self, call_id: str, *, reason: str, now_us: int) -> bool:
         with self.database.write() as cx:
-            moved = calls.move(cx, call_id, State.REJECTED, now_us=now_us, due_us=None, reason=reason)
-            if moved:
-                cx.execute("UPDATE calls SET key_bound = NULL, body = x'' WHERE call_id = ?", (call_id,))
-            return moved
+            return calls.move(
+                cx,
+                call_id,
+                State.REJECTED,
+                now_us=now_us,
+                due_us=None,
+                reason=text(reason),
+                key_bound=None,
+                body=b"",
+            )
 
     async def reserved(
         self, call_id: str, *, hold_id: str | None, flags: Sequence[str], now_us: int, due_us: int
@@ -68,7 +74,7 @@ class SqliteStore:
     ) -> bool:
         with self.database.write() as cx:
             _close(cx, attempt)
-            return calls.move(cx, call_id, State.UNKNOWN, now_us=now_us, due_us=due_us, reason=reason)
+            return calls.move(cx, call_id, State.UNKNOWN, now_us=now_us, due_us=due_us, reason=text(reason))
 
     async def claim(
         self,

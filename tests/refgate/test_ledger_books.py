@@ -234,6 +234,27 @@ def test_the_table_itself_refuses_money_from_nowhere(ledger: Ledger, books: Book
         cx.execute("UPDATE accounts SET available_nanos = available_nanos + 1 WHERE account = 'alice'")
 
 
+def test_an_overflow_is_refused_and_not_rounded(ledger: Ledger, books: Books) -> None:
+    """Beyond 64 bits SQLite would go on in floats; the books do not."""
+    most = 2**63 - 2_000
+    one, two = held(books, "k1", 1), held(books, "k2", 1)
+    assert finalize(books, one, most, "f1") is None
+    before = ledger.account()
+    with pytest.raises(BillingUnreachable):
+        finalize(books, two, most, "f2")
+    assert ledger.account() == before
+
+
+def test_the_list_of_open_holds_does_not_read_the_closed_ones(ledger: Ledger, books: Books) -> None:
+    """A ledger grows for ever; the sweep of orphans costs what is open."""
+    seen: list[str] = []
+    watched = ledger.replica(lambda sql, side: seen.append(sql))
+    drive(watched.open_holds(opened_before_us=9, after="x", limit=2))
+    (listing,) = {sql for sql in seen if "state = 'open'" in sql}
+    plan = ledger.file.connections[0].execute(f"EXPLAIN QUERY PLAN {listing}", (9, "x", 2)).fetchall()
+    assert "INDEX holds_open" in plan[0][-1]
+
+
 def test_an_amount_below_zero_is_a_mistake_of_ours(ledger: Ledger, books: Books) -> None:
     """No caller can cause it; it is refused all the same, and moves nothing."""
     with pytest.raises(ValueError, match="hold"):

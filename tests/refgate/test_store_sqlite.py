@@ -265,7 +265,7 @@ def test_a_file_of_another_program_is_refused_and_left_alone(file: File, stateme
     cx.close()
     with pytest.raises(StoreUnusable, match="another program"):
         drive(file.store().call("c1"))
-    assert file.rows("SELECT count(*) FROM sqlite_schema WHERE name = 'calls'") == [(0,)]
+    assert file.rows("SELECT count(*) FROM sqlite_master WHERE name = 'calls'") == [(0,)]
 
 
 def test_the_production_connection_waits_for_the_disk(tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_no_statement_of_a_calls_life_reads_more_than_its_own_rows(file: File) -
     scans = {
         sql: detail
         for sql in seen
-        if "sqlite_schema" not in sql
+        if "sqlite_master" not in sql
         for *_, detail in cx.execute(f"EXPLAIN QUERY PLAN {sql}", [0] * sql.count("?"))
         if not re.search("USING .*(INDEX|PRIMARY KEY)|CONSTANT ROW|SCALAR SUBQUERY", detail)
     }
