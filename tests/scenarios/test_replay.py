@@ -1,18 +1,22 @@
 """Replay: a seed decides everything, in this process, in a fresh one, and out of a kept file."""
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from scenarios.crashes import crash_jobs, places
 from scenarios.fresh import elsewhere, judged_elsewhere
 from scenarios.history import Crashed
-from scenarios.load import BadScenario, load
+from scenarios.load import BadScenario, Loaded, load
 from scenarios.model import Crash, Scenario
 from scenarios.reference import Reference
+from scenarios.report.console import Printer
 from scenarios.report.crashfile import keep, take_up, versions
 from scenarios.run import Numbers, play
 from scenarios.select import SUITE
+from scenarios.session import Wish, run
 from scenarios.sweep import Job, compare, play_job
 from tests.scenarios.toy_gateway import CONFIG, Toy
 
@@ -25,10 +29,9 @@ def job(path: Path = DATA / "holds.yaml", seed: int = 0, **parts) -> Job:
     return Job(loaded.name, loaded.path, loaded.scenario, seed, Reference(), **parts)
 
 
-@pytest.mark.parametrize("path", [DATA / "holds.yaml", CUT], ids=lambda path: path.stem)
-def test_a_fresh_process_plays_the_same(path: Path):
+def test_a_fresh_process_plays_the_same():
     """Another interpreter with another PYTHONHASHSEED: the same facts, the same steps."""
-    jobs = [job(path, 1), job(path, 2)]
+    jobs = [job(CUT, 1), job(CUT, 2), job(DATA / "holds.yaml")]
     here = [play_job(one) for one in jobs]
     assert elsewhere(jobs) == [one.fingerprint for one in here]
     assert {one.verdict.value for one in judged_elsewhere(jobs, here)} == {"holds"}
@@ -113,3 +116,16 @@ def test_a_kept_failure_that_was_spoilt(tmp_path: Path):
 def test_versions_name_what_a_replay_hangs_on():
     """Python, refgate, and the libraries under it."""
     assert {"python", "refgate", "anyio", "httpx", "starlette", "pydantic"} <= set(versions())
+
+
+def test_failing_places_are_kept_and_told(tmp_path: Path):
+    """Each with its own file and command, the first at length; the files hold the crash that failed."""
+    out = io.StringIO()
+    file = Loaded("toys/one", "toys/one.yaml", scenario())
+    wish = Wish(crash_everywhere=True, failures=tmp_path)
+    code = run([file], wish, Toy(), Printer(Console(file=out, width=200, highlight=False)))
+    kept = sorted(tmp_path.glob("toys-one-gateway-0-await-*-0.yaml"))
+    assert code == 1 and 10 < len(kept) <= 20
+    assert f"again: refgate replay {tmp_path / 'toys-one-0.yaml'}" in out.getvalue()
+    assert str(kept[0]) in out.getvalue() and "more failed" in out.getvalue()
+    assert take_up(kept[0]).scenario.faults[0].at_await is not None
