@@ -59,7 +59,7 @@ class Outcome:
 
     reply: Reply
     ending: Ending = WHOLE
-    shown: str | None = None  # success | failure | other
+    shown: str | None = None  # success | failure | error | other
     usage_shown: str | None = None
 
     def with_reply(self, reply: Reply) -> Outcome:

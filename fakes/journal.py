@@ -73,7 +73,7 @@ class Answered(Fact):
     complete: bool
     ended_by: str  # server | client | reset
     body_digest: str | None = None  # `digest` of the whole body, where it was written to its end
-    shown: str | None = None  # answers about a task: success | failure | other, as a caller must read it
+    shown: str | None = None  # of a task: success | failure | error (beside the word for success) | other
     usage_shown: str | None = None  # with shown success: the text in the usage place; None: missing or null
 
 

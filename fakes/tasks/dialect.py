@@ -61,10 +61,12 @@ class View:
 
     @property
     def verdict(self) -> str:
-        """What a careful reader must take it for: success | failure | other."""
+        """What it says: success | failure | error (beside the word for success) | other."""
         if self.word is not None or not self.stage.ended:
             return "other"
-        return "success" if self.stage is Stage.SUCCEEDED and self.error is None else "failure"
+        if self.stage is not Stage.SUCCEEDED:
+            return "failure"
+        return "success" if self.error is None else "error"
 
     @property
     def usage_shown(self) -> str | None:

@@ -8,14 +8,14 @@ without work has no excuse.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from scenarios.checks.books import Books
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.holds import call_ends_by_us
 from scenarios.checks.labels import label_of
 from scenarios.checks.parts import CallRow, Task, rows
-from scenarios.checks.pricing import due, hold_declared
+from scenarios.checks.pricing import due, hold_declared, told_of
 from scenarios.checks.verdicts import Verdicts
 from scenarios.checks.view import View
 from scenarios.declared import Declared
@@ -87,7 +87,7 @@ def failure_is_free(history: History, declared: Declared, tally: Tally) -> None:
     view, books = View.of(history, declared), Books.of(history, declared)
     for call in view.calls.values():
         work = _work_of(call, view)
-        if any(_may_be_billed(task) for task in work):
+        if any(_may_be_billed(task, declared) for task in work):
             continue
         charged = books.charged_nanos(call.call_id)
         if not tally.keeps(charged == 0):
@@ -115,10 +115,11 @@ def _work_of(call: CallRow, view: View) -> list[Task]:
     return list(view.tasks_for(view.nonce_of(call.call_id)))
 
 
-def _may_be_billed(task: Task) -> bool:
-    if task.ended is not None and task.ended.success:
-        return True
-    return any(one.answered is not None and one.answered.shown == "success" for one in task.shown())
+def _may_be_billed(task: Task, declared: Declared) -> bool:
+    """Whether the work succeeded, or the provider told that it did."""
+    provider = declared.providers.get(task.provider)
+    told = told_of(task, provider) if provider is not None else frozenset()
+    return (task.ended is not None and task.ended.success) or any(success for success, _ in told)
 
 
 @check("success-is-charged", "money")
@@ -188,19 +189,31 @@ class _Matching:
                 task.ended,
                 *(call.fact for call in charged),
             )
-        elif charged or self._may_be_free(task, calls[0]):
+        elif charged or self._may_be_free(task, calls):
             tally.saw()
         elif not self._pending(calls[0]):
             tally.saw()
             self._lost(task, calls[0], tally)
 
-    def _may_be_free(self, task: Task, call: CallRow) -> bool:
-        """Whether nothing is the right price, or the call was released as declared."""
+    def _may_be_free(self, task: Task, calls: Sequence[CallRow]) -> bool:
+        """Whether nothing is the right price, or the declared policy lets the call go without one."""
+        call = calls[0]
         if self._released(call) and self._was_asked(task, call) and not self._late_was_seen(task):
+            return True
+        if any(self._unbillable(one) for one in calls):
             return True
         hold_nanos = _hold_nanos(call, task, self.view, self.books, self.declared)
         right = due(task, hold_nanos, self.declared.providers[task.provider], self.declared)
         return right is not None and 0 in right.amounts
+
+    def _unbillable(self, call: CallRow) -> bool:
+        """Charged after the work, without a hold from before it; billing refused, and the row says so."""
+        return (
+            (self.declared.billing_unreachable == "fail_open" or call.late_of is not None)
+            and call.state == "finalized"
+            and bool(call.flags)
+            and not self.books.holds_of.get(call.call_id)
+        )
 
     def judge_unowned(self, task: Task, tally: Tally) -> None:
         """Nobody was told this task's id, or nobody wrote it down."""

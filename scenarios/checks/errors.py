@@ -40,13 +40,17 @@ _STATUS = MappingProxyType(
 )
 
 
+_BROKEN_OFF = "returned without completing response"
+"""How a gateway tells its server to cut a connection, so that half an answer is not taken for a whole one."""
+
+
 @check("error-mapped", "secrets")
 def error_mapped(history: History, declared: Declared, tally: Tally) -> None:
     """An error is the provider's own, handed on, or one of the gateway's table: its status, its code, its
     one envelope, and a Retry-After where the caller is to come back. Nothing ends in a bare server error."""
     handed = Handed.of(history, declared)
     for failed in history.of(AppFailed):
-        if failed.at.startswith("gateway"):
+        if failed.at.startswith("gateway") and _BROKEN_OFF not in failed.error:
             tally.saw()
             tally.breach(f"{failed.at} let an exception out: {failed.error}", failed)
     for exchange in View.of(history, declared).exchanges:

@@ -95,13 +95,6 @@ class Task:
     def task_id(self) -> str:
         return self.accepted.task_id
 
-    def shown(self) -> Iterator[Served]:
-        """The answers that told how the task ended, and were written whole."""
-        for served in self.asked:
-            answered = served.answered
-            if answered is not None and answered.complete and answered.shown in ("success", "failure"):
-                yield served
-
 
 @dataclass(slots=True)
 class CallRow:

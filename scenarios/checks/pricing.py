@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+from fakes.journal import Answered
 from scenarios.checks.parts import Task
 from scenarios.checks.view import View
-from scenarios.declared import Declared, Provider, Usage
+from scenarios.declared import Declared, Provider, Query, Usage
 
-__all__ = ["Due", "due", "hold_declared", "price", "usages_for"]
+__all__ = ["Due", "Told", "due", "hold_declared", "price", "told_of", "usages_for"]
 
 _NANOS = 10**9
 _PLAIN = re.compile(r"-?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _EXPONENT_MAX = 40
+_FAILED_LOOK_UPS = frozenset({400, 406, 410, 413, 415, 422})  # they say that the work failed
 _DIGITS_MAX = 30  # beyond it a gateway may honestly refuse the number as too precise
 
 
@@ -39,6 +41,9 @@ class Due:
         plain = (self.amounts - self.flagged) | (other.amounts - other.flagged)
         return Due(both, both - plain, why)
 
+
+Told = tuple[bool, str | None]
+"""Success or failure, and with success the text in the usage place."""
 
 _FREE = Due(frozenset({0}), why="the task failed")
 
@@ -72,10 +77,10 @@ def _capped(nanos: int, hold_nanos: int, declared: Declared) -> Due:
 def _by_policy(usage: Usage, hold_nanos: int, declared: Declared) -> Due:
     policy = declared.missing_usage
     nanos = {"zero": 0, "estimate": usage.estimate_nanos}.get(policy, hold_nanos)
-    amounts = frozenset({hold_nanos if nanos is None else nanos})
+    amount = hold_nanos if nanos is None else nanos
     if declared.usage_above_hold == "cap_at_hold":
-        amounts |= {min(amount, hold_nanos) for amount in amounts}
-    return Due(amounts, amounts, f"no usable usage, policy {policy}")
+        amount = min(amount, hold_nanos)
+    return Due(frozenset({amount}), frozenset({amount}), f"no usable usage, policy {policy}")
 
 
 def _success(shown: str | None, usage: Usage, hold_nanos: int, declared: Declared) -> Due:
@@ -95,6 +100,42 @@ def usages_for(task: Task, provider: Provider) -> Iterable[Usage]:
     return [query.usage for query in found if query is not None] or provider.usages
 
 
+def told_of(task: Task, provider: Provider) -> frozenset[Told]:
+    """Every end that the provider's whole answers told of this task, as the declared routes read them.
+
+    Where usage is fetched from a place of its own, a poll tells that the work is over, and only that place
+    what it was; it may stay unread until the deadline, and then there is no usage.
+    """
+    fetched = any(usage.fetched for usage in provider.usages)
+    told: set[Told] = set()
+    over = looked_up = False
+    for served in task.asked:
+        answered = served.answered
+        if answered is None or not answered.complete or answered.status is None:
+            continue
+        query = provider.query_for(served.received.method, served.received.path)
+        if query is not None:
+            success = _says_success(answered, query)
+            if success is not None and not (success and fetched):
+                told.add((success, answered.usage_shown if success else None))
+            over = over or success is True
+        elif fetched and answered.status // 100 == 2:
+            looked_up = True
+            told.add((True, answered.usage_shown))
+        elif fetched and answered.status in _FAILED_LOOK_UPS:
+            told.add((False, None))
+    if fetched and over and not looked_up:
+        told.add((True, None))
+    return frozenset(told)
+
+
+def _says_success(answered: Answered, query: Query) -> bool | None:
+    """An error beside the word for success is a failure only where that place is declared."""
+    if answered.shown == "error":
+        return query.failure_when is None
+    return {"success": True, "failure": False}.get(answered.shown or "")
+
+
 def due(
     task: Task, hold_nanos: int, provider: Provider, declared: Declared, *, heard: bool | None = None
 ) -> Due | None:
@@ -103,17 +144,11 @@ def due(
     Where the provider told two different ends, either may have been heard first: both are right, unless
     a caller was told which it was (`heard`: whether it was a success).
     """
-    answers = [served.answered for served in task.shown()]
-    told = {(one.shown == "success", one.usage_shown) for one in answers if one is not None}
-    if told:
-        told = {one for one in told if heard in (None, one[0])} or told
-    elif task.ended is not None:
-        told = {(task.ended.success, task.ended.usage_shown)}
-    else:
-        return None
-    if task.ended is not None and task.ended.success and (True, None) in told:
-        # The usage place may be in another answer than the status: then the work's own end tells it.
-        told = {(ok, task.ended.usage_shown if ok and shown is None else shown) for ok, shown in told}
+    told = told_of(task, provider)
+    if heard is not None and not any(usage.fetched for usage in provider.usages):
+        told = frozenset(one for one in told if one[0] is heard) or told
+    if not told and task.ended is not None:
+        told = frozenset({(task.ended.success, task.ended.usage_shown)})
     found: Due | None = None
     for success, shown in sorted(told, key=str):
         for usage in usages_for(task, provider):

@@ -116,7 +116,7 @@ def test_a_failure_may_come_under_the_word_for_success() -> None:
         assert document(answer)["status"] == "SUCCESS"
         assert document(answer)["errorCode"] == "805"
         assert document(answer)["usage"] is None
-        assert shown(stage) == ["failure"]
+        assert shown(stage) == ["error"]
         assert ends(stage) == [(20_000_000, False, 0)]
 
     with_provider(main, acts=[{"do": {"task_ends_with_error": {}}}])
