@@ -284,10 +284,13 @@ class _Matching:
         return by_us is None or self.view.end_us < by_us
 
     def _late_was_seen(self, task: Task) -> bool:
-        """Whether a caller was told of the success, long enough ago for the late charge to be made."""
+        """Whether a caller was told of the success, long enough ago for the late charge to be promised.
+
+        Its delivery may wait for the calm; that it is owed must be on record by then.
+        """
         since_us = self.view.end_us - self.declared.ends_within_us
         told = self.verdicts.told.get((task.provider, task.task_id), ())
-        return any(one.success and max(one.t_us, self.view.calm_us or 0) <= since_us for one in told)
+        return any(one.success and one.t_us <= since_us for one in told)
 
 
 CHECKS: tuple[Check, ...] = (

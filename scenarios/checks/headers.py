@@ -72,6 +72,8 @@ def headers_clean(history: History, declared: Declared, tally: Tally) -> None:
         strangers = to_caller.get(exchange.sent.provider or "", to_anybody).strangers(got.headers)
         if strangers:
             tally.breach(f"a caller was handed the headers {', '.join(strangers)}", exchange.sent, got)
+        if sum(name.lower() == "content-length" for name, _ in got.headers) > 1:
+            tally.breach("an answer names its length twice", exchange.sent, got)
         wrong = _untrue(got) if got.complete and exchange.sent.method != "HEAD" else None
         if wrong is not None:
             tally.breach(f"the headers of an answer are not true of its body: {wrong}", exchange.sent, got)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
+from fnmatch import fnmatchcase
 
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.parts import Exchange, Task, header
@@ -16,14 +17,15 @@ from scenarios.history import History
 
 __all__ = ["CHECKS", "tenants_apart"]
 
+_CALLER = "Bearer canary-caller-"
 _NONCE = re.compile(rb'"nonce"\s*:\s*"([^"\\]{1,200})"')
 
 
 @check("tenants-apart", "secrets")
 def tenants_apart(history: History, declared: Declared, tally: Tally) -> None:
-    """An answer belongs to its own request. A task is shown to the account that submitted it and to nobody
-    else: for others it does not exist, and the provider is not asked on their behalf; a made-up task id is
-    not asked about at all."""
+    """An answer belongs to its own request, and a caller acts for its own accounts only. A task is shown to
+    the account that submitted it and to nobody else: for others it does not exist, and the provider is not
+    asked on their behalf; a made-up task id is not asked about at all."""
     view = View.of(history, declared)
     tokens = _tokens(view)
     asking: dict[tuple[str, str], list[Exchange]] = defaultdict(list)
@@ -34,6 +36,7 @@ def tenants_apart(history: History, declared: Declared, tally: Tally) -> None:
         got = exchange.answered
         if got is None:
             continue
+        _judge_account(exchange, declared, tally)
         if exchange.op == "submit" and exchange.own_code is None:
             _judge_submit(exchange, view, declared, tally)
         for found in _NONCE.findall(got.body):
@@ -70,6 +73,20 @@ def _tokens(view: View) -> dict[str, str | None]:
 def _same(exchange: Exchange, account: str, token: str | None) -> bool:
     """Whether the request acts for this account, or comes from the very caller who does."""
     return exchange.account == account or header(exchange.sent.headers, "authorization") == token
+
+
+def _judge_account(exchange: Exchange, declared: Declared, tally: Tally) -> None:
+    """A caller who names an account that is not declared as its own is refused."""
+    got, named = exchange.answered, header(exchange.sent.headers, "x-thread-id")
+    token = header(exchange.sent.headers, "authorization") or ""
+    own = declared.callers.get(token.removeprefix(_CALLER)) if token.startswith(_CALLER) else None
+    if got is None or named is None or own is None or any(fnmatchcase(named, one) for one in own):
+        return
+    if not tally.keeps(exchange.own_code is not None and got.status is not None and got.status >= 400):
+        caller = token.removeprefix(_CALLER)
+        tally.breach(
+            f"{caller} was answered {got.status} for {named}, no account of its own", exchange.sent, got
+        )
 
 
 def _judge_submit(exchange: Exchange, view: View, declared: Declared, tally: Tally) -> None:

@@ -427,6 +427,19 @@ def test_a_late_success_is_charged_once_when_it_was_seen(story: Tell, judged: Ju
         assert judged("success-is-charged", told).verdict is verdict
 
 
+def test_a_late_success_is_owed_though_the_calm_came_long_after(story: Tell, judged: Judge) -> None:
+    """Delivery may wait for the end of the faults; that there is no row to deliver has no excuse."""
+    told = story()
+    told.submit(1)
+    told.row(1, outcome="expired", amount_nanos=0, flags=["unverified"], updated_us=700_000_000)
+    told.finalize(1, 0)
+    told.ended("t1")
+    told.poll(1)
+    told.tick(3_600_000_000)
+    told.settle_us = 1_000_000
+    assert judged("success-is-charged", told).verdict is Verdict.BROKEN
+
+
 def test_a_late_success_charged_beside_the_first_charge_is_a_breach(story: Tell, judged: Judge) -> None:
     """The task was charged on its own row and again as a late one."""
     told = story().whole(1)

@@ -148,6 +148,7 @@ def test_a_declared_header_may_cross(story: Tell, judged: Judge) -> None:
         ((("x-internal-host", "10.1.2.3"),), b"{}"),
         ((("content-length", "3"),), b"{}"),
         ((("content-length", "2"), ("transfer-encoding", "chunked")), b"{}"),
+        ((("content-length", "2"), ("content-length", "20")), b"{}"),
         ((("content-encoding", "gzip"),), b"{}"),
         ((("content-encoding", "deflate"),), b"{}"),
         ((("content-type", "application/json"),), gzip.compress(b"{}", mtime=0)),
@@ -240,6 +241,21 @@ def test_a_callers_other_account_is_no_stranger(story: Tell, judged: Judge) -> N
     told = story().whole(1)
     told.got(told.sent(1, 5, "poll", task_id="t1", account="team"), 200, told.facts[-1].body)
     assert judged("tenants-apart", told).verdict is Verdict.HOLDS
+
+
+@pytest.mark.parametrize(("code", "verdict"), [("account_forbidden", "holds"), (None, "broken")])
+def test_a_caller_who_names_an_account_that_is_not_his_is_refused(
+    story: Tell, judged: Judge, code: str | None, verdict: str
+) -> None:
+    """Whose account it is, is declared; that he names it is not enough."""
+    told = story()
+    headers = (("authorization", "Bearer canary-caller-bob"), ("x-thread-id", "alice"))
+    sent = told.sent(9, account="bob", headers=headers)
+    if code is None:
+        told.got(sent, 200, b'{"taskId":"t9"}')
+    else:
+        told.refused(sent, code, 403)
+    assert judged("tenants-apart", told).verdict.value == verdict
 
 
 def test_an_answer_of_another_request_is_a_breach(story: Tell, judged: Judge) -> None:
