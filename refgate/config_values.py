@@ -16,8 +16,6 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import jsonpath_rfc9535
-from jsonpath_rfc9535.segments import JSONPathChildSegment
-from jsonpath_rfc9535.selectors import IndexSelector, NameSelector
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
 from pydantic_core import PydanticCustomError
 
@@ -147,6 +145,10 @@ def _template(value: Any) -> str:
     return value
 
 
+_STEP = re.compile(r"\['([^'\\]*)'\]|\[(\d+)\]")
+_PLAIN = re.compile(rf"\$(?:{_STEP.pattern})*")
+
+
 @dataclass(frozen=True, slots=True)
 class JsonPath:
     """A compiled JSONPath (RFC 9535)."""
@@ -165,18 +167,11 @@ class JsonPath:
     @property
     def steps(self) -> tuple[str | int, ...]:
         """The names and indices that lead there, where the path is as plain as that; else nothing."""
-        steps: list[str | int] = []
-        for segment in self.query.segments:
-            match segment.selectors:
-                case (NameSelector(name=name),) if isinstance(segment, JSONPathChildSegment):
-                    steps.append(name)
-                case (IndexSelector(index=index),) if (
-                    isinstance(segment, JSONPathChildSegment) and index >= 0
-                ):
-                    steps.append(index)
-                case _:
-                    return ()
-        return tuple(steps)
+        # The canonical text is the same in all versions of the library; what it is made of is not.
+        canonical = str(self.query)
+        if not _PLAIN.fullmatch(canonical):
+            return ()
+        return tuple(int(index) if index else name for name, index in _STEP.findall(canonical))
 
     def __str__(self) -> str:
         return self.text
