@@ -144,6 +144,8 @@ async def _body(headers: tuple[tuple[str, str], ...], receive: Receive, limit: i
     declared = next((value for name, value in headers if name == "content-length"), "0")
     if declared.isdecimal() and int(declared[:20]) > limit:
         return None
+    if declared == "0" and not any(name == "transfer-encoding" for name, _ in headers):
+        return b""  # a request says that it has a body
     parts: list[bytes] = []
     size = 0
     while True:

@@ -7,17 +7,15 @@ are there when the gateway starts, or it does not start. No default reads a cloc
 
 from __future__ import annotations
 
-import types
-import typing
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 
-from refgate.config_file import ConfigError, Located, Place, Problem, nearest, read_yaml
+from refgate.config_file import ConfigError, Located, Problem, read_yaml
+from refgate.config_problems import at, problem
 from refgate.config_providers import Provider
 from refgate.config_values import Amount, BaseUrl, Duration, Given, Many, Secret, SecretValue, Size, Strict
 
@@ -195,13 +193,13 @@ class Settings(Strict):
             if not provider.submit or not forever:
                 continue
             if provider.ambiguous.resolve == "none":
-                raise _at(
+                raise at(
                     ("providers", name),
                     "an ambiguous submit could never end: declare ambiguous.resolve (find or resend), or "
                     "policies.task_without_verdict: release",
                 )
             if provider.poll is None:
-                raise _at(
+                raise at(
                     ("providers", name),
                     "a task that nobody polls could never end: give poll, or declare "
                     "policies.task_without_verdict: release",
@@ -214,7 +212,7 @@ class Settings(Strict):
             for name, provider in self.providers.items():
                 for index, route in enumerate(provider.query):
                     if route.usage.flat is None and route.usage.estimate is None:
-                        raise _at(
+                        raise at(
                             ("providers", name, "query", index, "usage"),
                             "estimate is missing: policies.missing_usage: estimate needs it",
                         )
@@ -226,11 +224,11 @@ class Settings(Strict):
         for name, caller in self.callers.items():
             other = owners.setdefault(caller.key.reveal(), name)
             if other != name:
-                raise _at(("callers", name), f"the same key as {other}: nobody could tell the two apart")
+                raise at(("callers", name), f"the same key as {other}: nobody could tell the two apart")
             if isinstance(self.billing, EmbeddedBilling):
                 for account in caller.accounts:
                     if not any(fnmatchcase(known, account) for known in self.billing.accounts):
-                        raise _at(("callers", name), f"billing.accounts has no account '{account}'")
+                        raise at(("callers", name), f"billing.accounts has no account '{account}'")
         return self
 
 
@@ -248,63 +246,8 @@ def _parse(located: Located, given: Given, source: str) -> Settings:
         return Settings.model_validate(located.value, context=given)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        problems = [_problem(dict(one), located, source) for one in found]
+        problems = [problem(dict(one), Settings, located, source) for one in found]
     raise ConfigError(sorted(problems, key=lambda one: (one.line or 0, one.field)))
-
-
-_KINDS = ("embedded", "remote")
-
-
-def _at(place: Place, message: str) -> PydanticCustomError:
-    """A problem of the whole that is best shown at one place in it."""
-    return PydanticCustomError("placed", "{message}", {"message": message, "place": place})
-
-
-def _problem(error: dict[str, Any], located: Located, source: str) -> Problem:
-    loc: Place = tuple(error.get("ctx", {}).get("place", error["loc"]))
-    if loc[:1] == ("billing",) and loc[1:2] and loc[1] in _KINDS:
-        loc = (loc[0], *loc[2:])  # The tag of the union is no field of the file.
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        message = f"unknown field{nearest(str(loc[-1]), _fields_at(error['loc'][:-1]))}"
-    elif error["type"] == "missing":
-        message = "is missing"
-    return Problem(source, located.line(loc), ".".join(map(str, loc)), message)
-
-
-def _fields_at(place: Place) -> list[str]:
-    """The names that a mapping at this place may have."""
-    models: list[Any] = [Settings]
-    for step in place:
-        models = [inner for model in models for inner in _step(model, step)]
-    return [
-        field.alias or name
-        for model in models
-        if isinstance(model, type) and issubclass(model, BaseModel)
-        for name, field in model.model_fields.items()
-    ]
-
-
-def _step(model: Any, step: str | int) -> list[Any]:
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        for name, field in model.model_fields.items():
-            if step in (name, field.alias):
-                return _plain(field.annotation)
-        return [model] if step in _KINDS else []
-    origin, arguments = typing.get_origin(model), typing.get_args(model)
-    if origin is tuple:
-        return _plain(arguments[0])
-    return _plain(arguments[1]) if origin is dict else []
-
-
-def _plain(annotation: Any) -> list[Any]:
-    """The types an annotation allows, without `Annotated` and unions around them."""
-    origin = typing.get_origin(annotation)
-    if origin is Annotated:
-        return _plain(typing.get_args(annotation)[0])
-    if origin in (typing.Union, types.UnionType):
-        return [one for argument in typing.get_args(annotation) for one in _plain(argument)]
-    return [annotation]
 
 
 def _secrets(part: Any) -> Iterator[Secret]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 __all__ = ["AGENT", "Pairs", "may_be_allowed", "to_caller", "to_provider"]
 
@@ -111,7 +112,7 @@ def may_be_allowed(pattern: str) -> bool:
     return pattern not in _NEVER and bool(pattern.strip("*?"))
 
 
-def _crossing(given: Iterable[tuple[str, str]], allowed: Sequence[str]) -> Pairs:
+def _crossing(given: Iterable[tuple[str, str]], allowed: tuple[str, ...]) -> Pairs:
     pairs = [(name.lower(), value) for name, value in given]
     named = {
         token.strip().lower() for name, value in pairs if name == "connection" for token in value.split(",")
@@ -119,8 +120,13 @@ def _crossing(given: Iterable[tuple[str, str]], allowed: Sequence[str]) -> Pairs
     return tuple(
         (name, value)
         for name, value in pairs
-        if name not in _NEVER
+        if _listed(name, allowed)
+        and name not in _NEVER
         and name not in named
-        and any(fnmatchcase(name, pattern) for pattern in allowed)
         and not any(char in value for char in "\r\n\0")
     )
+
+
+@lru_cache(maxsize=4096)
+def _listed(name: str, allowed: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in allowed)

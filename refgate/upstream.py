@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import cast
 
 import aiohttp
@@ -24,6 +25,9 @@ from refgate.headers import Pairs
 from refgate.ports import Answer
 
 __all__ = ["Failure", "FailureKind", "Outgoing", "Phases", "Stream", "Upstream", "real_transport"]
+
+
+_ADDRESSES_KEPT = 1024
 
 
 class FailureKind(StrEnum):
@@ -129,13 +133,15 @@ class Upstream:
 
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
+        # Most requests of a gateway go to a few addresses, and reading an address is dear.
+        self._url = lru_cache(maxsize=_ADDRESSES_KEPT)(httpx.URL)
 
     async def ask(self, out: Outgoing, *, phases: Phases, body_max: int) -> Answer | Failure:
         """Sends a request and reads its whole answer, decoded, of at most `body_max` bytes."""
         status: int | None = None
         try:
             async with asyncio.timeout(phases.total_us / 1e6):
-                response = await self._transport.handle_async_request(_request(out, phases))
+                response = await self._transport.handle_async_request(self._request(out, phases))
                 try:
                     status = response.status_code
                     body = await _read(response, body_max)
@@ -157,7 +163,7 @@ class Upstream:
         """
         try:
             async with asyncio.timeout(phases.total_us / 1e6):
-                response = await self._transport.handle_async_request(_request(out, phases))
+                response = await self._transport.handle_async_request(self._request(out, phases))
         except TimeoutError:
             failure = Failure(FailureKind.DEADLINE)
         except _CAUGHT as error:
@@ -172,6 +178,15 @@ class Upstream:
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+    def _request(self, out: Outgoing, phases: Phases) -> httpx.Request:
+        return httpx.Request(
+            out.method,
+            self._url(out.url),
+            headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in out.headers],
+            content=out.body,
+            extensions={"timeout": phases.extension},
+        )
 
 
 async def _read(response: httpx.Response, body_max: int) -> bytes | None:
@@ -208,16 +223,6 @@ async def _close(response: httpx.Response) -> None:
     # properly changes neither.
     with suppress(*_CAUGHT):
         await response.aclose()
-
-
-def _request(out: Outgoing, phases: Phases) -> httpx.Request:
-    return httpx.Request(
-        out.method,
-        out.url,
-        headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in out.headers],
-        content=out.body,
-        extensions={"timeout": phases.extension},
-    )
 
 
 def _pairs(response: httpx.Response) -> Pairs:
