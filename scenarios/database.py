@@ -196,8 +196,8 @@ def connect(path: str, power: Power) -> sqlite3.Connection:
     power.check()
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, factory=_Connection)
     connection.power = power
+    power.open.append(connection)
     for pragma in ("journal_mode = WAL", "synchronous = OFF", "foreign_keys = ON"):
         # Durability is what the cut simulates, so nothing needs to reach a disk.
         sqlite3.Connection.execute(connection, f"PRAGMA {pragma}")
-    power.open.append(connection)
     return connection

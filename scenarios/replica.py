@@ -250,6 +250,11 @@ class Replica:
         if self._owner is not None:
             self._end(self._owner)
 
+    def close(self) -> None:
+        """Close what is still open of the store, without a step of the replica's own."""
+        if self._power is not None:
+            self._power.drop()
+
     # Stopping.
 
     async def stop(self, *, drain_us: int) -> None:

@@ -165,6 +165,7 @@ class _Stage:
             await self._play(world)
         finally:
             self.now_us, self.steps, self.trace = loop.now_us, loop.steps, loop.digest()
+            world.close()
 
     async def _play(self, world: World) -> None:
         await world.timeline.start()

@@ -178,6 +178,11 @@ class World:
                 connections=replica.connections,
             )
 
+    def close(self) -> None:
+        """Give back what outlives a loop: the connections to the store, however the run ended."""
+        for replica in self.replicas:
+            replica.close()
+
     # What the wire notes becomes facts.
 
     def _listen(self) -> None:

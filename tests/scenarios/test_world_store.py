@@ -1,6 +1,7 @@
 """A replica's store: real SQLite to whoever uses it, and to the world a place to count, fail and cut."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -56,13 +57,15 @@ class Bench:
 
     def rows(self) -> list[int]:
         """As somebody else sees the file."""
-        with sqlite3.connect(self.path) as other:
+        with closing(sqlite3.connect(self.path)) as other:
             return [row[0] for row in other.execute("SELECT n FROM t ORDER BY n")]
 
 
 @pytest.fixture
 def bench(tmp_path):
-    return Bench(tmp_path)
+    bench = Bench(tmp_path)
+    yield bench
+    bench.power.drop()
 
 
 def transaction(cx: sqlite3.Connection, number: int) -> None:
