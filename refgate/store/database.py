@@ -22,9 +22,13 @@ _BUSY_MS = 2_000
 def open_database(path: str | Path) -> sqlite3.Connection:
     """The connection used in production: every commit is on the disk before it counts."""
     cx = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None, cached_statements=256)
-    cx.execute("PRAGMA journal_mode = WAL")
-    cx.execute("PRAGMA synchronous = FULL")
-    cx.execute("PRAGMA foreign_keys = ON")
+    try:
+        cx.execute("PRAGMA journal_mode = WAL")
+        cx.execute("PRAGMA synchronous = FULL")
+        cx.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error:
+        cx.close()  # a file that is locked or no database: the caller tries again, with a fresh one
+        raise
     return cx
 
 

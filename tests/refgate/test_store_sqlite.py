@@ -289,6 +289,16 @@ def test_the_production_connection_waits_for_the_disk(tmp_path: Path) -> None:
     }
 
 
+def test_a_file_that_is_no_database_is_unavailable_and_left_alone(tmp_path: Path) -> None:
+    """Typed, and without a connection left behind."""
+    path = tmp_path / "notes.txt"
+    path.write_bytes(b"not a database at all, but long enough to be looked at" * 40)
+    before = path.read_bytes()
+    with pytest.raises(StoreUnavailable):
+        drive(SqliteStore(lambda: open_database(path)).call("c1"))
+    assert path.read_bytes() == before
+
+
 # --- cost ----------------------------------------------------------------------------------------
 
 
