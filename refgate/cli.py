@@ -224,12 +224,13 @@ def _sabotage(
     hazards: Annotated[list[str] | None, typer.Argument(metavar="[HAZARD]...", help="Default: all.")] = None,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds to try at most.")] = 20,
     jobs: _Workers = 1,
+    json: Annotated[Path | None, typer.Option(metavar="F", help="Write a JSON report.")] = None,
 ) -> None:
     """Prove that the checks bite: bring each hazard back and see which check catches it."""
     _check_names()
     from scenarios.sabotage import run_sabotage
 
-    raise typer.Exit(run_sabotage(hazards or [], seeds=seeds, workers=jobs))
+    raise typer.Exit(run_sabotage(hazards or [], seeds=seeds, workers=jobs, json=json))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ __all__ = [
     "compare",
     "play_job",
     "played",
+    "processes",
     "refusal",
     "sweep",
 ]
@@ -164,14 +165,14 @@ def sweep(jobs: Sequence[Job], *, workers: int = 1) -> Iterator[Played]:
     if workers <= 1 or len(jobs) <= 1:
         yield from map(play_job, jobs)
         return
-    with ProcessPoolExecutor(max_workers=min(workers, len(jobs)), mp_context=_processes()) as pool:
+    with ProcessPoolExecutor(max_workers=min(workers, len(jobs)), mp_context=processes()) as pool:
         try:
             yield from pool.map(play_job, jobs, chunksize=max(1, min(8, len(jobs) // (4 * workers))))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _processes() -> multiprocessing.context.BaseContext:
+def processes() -> multiprocessing.context.BaseContext:
     """Fresh interpreters that have imported everything once, where the system has them."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
