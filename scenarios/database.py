@@ -11,21 +11,36 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, NoReturn, Self
 
 from fakes.time import Owner, PowerCut
 
 __all__ = ["CommitCut", "Power", "StoreLaw", "connect"]
 
-_Point = Literal["begin", "commit", "other"]
+_Point = Literal["begin", "commit", "write", "other"]
 
-_POINTS: dict[str, _Point] = {"BEGIN ": "begin", "BEGIN": "begin", "COMMIT": "commit", "END": "commit"}
-_WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "REPLAC"})
+_POINTS: dict[str, _Point] = {
+    "BEGIN": "begin",
+    "COMMIT": "commit",
+    "END": "commit",
+    "INSERT": "write",
+    "UPDATE": "write",
+    "DELETE": "write",
+    "REPLACE": "write",
+}
 _ERRORS = {
     "locked": ("database is locked", 5, "SQLITE_BUSY"),
     "full": ("database or disk is full", 13, "SQLITE_FULL"),
     "io": ("disk I/O error", 10, "SQLITE_IOERR"),
 }
+
+
+@lru_cache(maxsize=1024)
+def _point(sql: str) -> _Point:
+    """What a statement is, by its first word."""
+    words = sql.replace(";", " ").split(maxsplit=1)
+    return _POINTS.get(words[0].upper(), "other") if words else "other"
 
 
 @dataclass(slots=True)
@@ -44,7 +59,10 @@ class StoreLaw:
     met: int = 0
 
     def meets(self, now_us: int, point: _Point) -> bool:
-        if not self.from_us <= now_us < self.until_us or (self.on != "any" and point != self.on):
+        # A write outside a transaction begins and commits one of its own.
+        if self.on != "any" and point not in (self.on, "write"):
+            return False
+        if not self.from_us <= now_us < self.until_us:
             return False
         self.seen += 1
         if self.seen <= self.skip or (self.count is not None and self.met >= self.count):
@@ -91,11 +109,12 @@ class Power:
         """What befalls a statement before it runs; a cut that is to come right after it."""
         if not self.owner.alive:
             raise PowerCut
-        head = sql.lstrip()[:6].upper()
-        point: _Point = _POINTS.get(head, "other")
+        point = _point(sql)
+        if point == "write" and connection.in_transaction:
+            point = "other"
         if self.laws:
             self._fail(connection, point)
-        if point != "commit" and (head not in _WRITES or connection.in_transaction):
+        if point not in ("commit", "write"):
             return None
         number = self.committed()
         cut = next((one for one in self.cuts if one.at_commit == number), None)

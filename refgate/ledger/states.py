@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["LEASED", "MOVES", "OPEN", "TERMINAL", "Outcome", "State", "may"]
+__all__ = ["LEASED", "MOVES", "OPEN", "TERMINAL", "Outcome", "State", "before", "may"]
 
 
 class State(StrEnum):
@@ -62,3 +62,8 @@ LEASED = frozenset({_S.NEW, _S.RESERVED, _S.SUBMITTING})
 def may(here: State, there: State) -> bool:
     """Whether the table allows the move."""
     return there in MOVES[here]
+
+
+def before(there: State) -> tuple[State, ...]:
+    """The states from which the table allows the move."""
+    return tuple(here for here in State if may(here, there))

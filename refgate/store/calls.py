@@ -1,7 +1,7 @@
 """Calls inside a write transaction: opening, moving, ending.
 
-Every move reads the state, asks the table, and writes only from that state; the write lock is held
-from the first read on, so of any number of movers exactly one passes. Nothing here begins or commits.
+Every move is one statement that writes only where the table allows the move from the state that is there,
+so of any number of movers exactly one passes. Nothing here begins or commits.
 """
 
 import json
@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from refgate.ledger.keys import finalize_key
-from refgate.ledger.states import TERMINAL, Outcome, State, may
+from refgate.ledger.states import TERMINAL, Outcome, State, before
 from refgate.ports import (
     Answer,
     Attempt,
@@ -29,6 +29,7 @@ __all__ = [
     "claim_late",
     "close_attempt",
     "finish",
+    "flag",
     "insert_attempt",
     "keep_answer",
     "load",
@@ -38,9 +39,34 @@ __all__ = [
     "stored_answer",
 ]
 
+_ALSO = {
+    State.NEW: "",
+    State.RESERVED: ", hold_id = coalesce(hold_id, ?)",
+    State.SUBMITTING: "",
+    State.UNKNOWN: ", reason = ?",
+    State.RUNNING: ", task_id = ?, body = x''",
+    State.FINALIZING: ", outcome = ?, reason = ?, amount_nanos = ?, body = x''",
+    State.FINALIZED: ", hold_id = coalesce(hold_id, ?)",
+    State.REJECTED: ", reason = ?, key_bound = NULL, body = x''",
+}
+"""What else a move to this state writes."""
+
+
+def _move_to(to: State) -> str:
+    allowed = ", ".join(f"'{here.value}'" for here in before(to))
+    return (
+        f"UPDATE calls SET state = '{to.value}', updated_us = ?, due_us = ?, ended_us = ?, tries = 0"
+        f"{_ALSO[to]} WHERE call_id = ? AND state IN ({allowed})"
+    )
+
+
+_MOVE = {to: _move_to(to) for to in State}
+_LOAD = f"SELECT {CALL} FROM calls WHERE call_id = ?"
+_STORED = f"SELECT {ANSWER} FROM answers WHERE call_id = ? AND which = ?"
+
 
 def load(cx: sqlite3.Connection, call_id: str) -> Call | None:
-    row = cx.execute(f"SELECT {CALL} FROM calls WHERE call_id = ?", (call_id,)).fetchone()
+    row = cx.execute(_LOAD, (call_id,)).fetchone()
     return None if row is None else call_of(row)
 
 
@@ -106,79 +132,48 @@ def _met(cx: sqlite3.Connection, call_id: str, state: str, fingerprint: str, *, 
 
 
 def move(
-    cx: sqlite3.Connection,
-    call_id: str,
-    to: State,
-    *,
-    now_us: int,
-    due_us: int | None,
-    flags: Sequence[str] = (),
-    hold_id: str | None = None,
-    **columns: str | bytes | int | None,
+    cx: sqlite3.Connection, call_id: str, to: State, *values: object, now_us: int, due_us: int | None = None
 ) -> bool:
-    """One move of the table, if it allows it from where the call is, with the `columns` that change by it.
+    """One move, if the table allows it from where the call is. `values`: those of `_ALSO`, in order."""
+    ended_us = now_us if to in TERMINAL else None
+    return cx.execute(_MOVE[to], (now_us, due_us, ended_us, *values, call_id)).rowcount == 1
 
-    Flags are added, never taken away; a hold is written down once.
-    """
-    row = cx.execute("SELECT state, flags FROM calls WHERE call_id = ?", (call_id,)).fetchone()
-    if row is None or not may(State(row[0]), to):
-        return False
-    also = "".join(f", {name} = ?" for name in columns)
-    cx.execute(
-        "UPDATE calls SET state = ?, updated_us = ?, due_us = ?, tries = 0, flags = ?, ended_us = ?,"
-        f" hold_id = coalesce(hold_id, ?){also} WHERE call_id = ? AND state = ?",
-        (
-            to.value,
-            now_us,
-            due_us,
-            json.dumps(list(dict.fromkeys((*flags_of(row[1]), *flags)))) if flags else row[1],
-            now_us if to in TERMINAL else None,
-            hold_id,
-            *columns.values(),
-            call_id,
-            row[0],
-        ),
-    )
-    return True
+
+def flag(cx: sqlite3.Connection, call_id: str, flags: Sequence[str]) -> None:
+    """Flags are added, never taken away."""
+    if flags:
+        (known,) = cx.execute("SELECT flags FROM calls WHERE call_id = ?", (call_id,)).fetchone()
+        merged = json.dumps(list(dict.fromkeys((*flags_of(known), *flags))))
+        cx.execute("UPDATE calls SET flags = ? WHERE call_id = ?", (merged, call_id))
 
 
 def started(
     cx: sqlite3.Connection, call_id: str, *, task_id: str, answer: Answer | None, now_us: int, due_us: int
 ) -> State | None:
-    call = cx.execute(
-        "SELECT provider, state, outcome, task_id FROM calls WHERE call_id = ?", (call_id,)
+    found = cx.execute(
+        "SELECT state, outcome, task_id,"
+        " (SELECT call_id FROM calls WHERE provider = mine.provider AND task_id = ?)"
+        " FROM calls mine WHERE call_id = ?",
+        (task_id, call_id),
     ).fetchone()
-    if call is None:
+    if found is None:
         return None
-    provider, state, outcome, known_task_id = call
-    owner = cx.execute(
-        "SELECT call_id FROM calls WHERE provider = ? AND task_id = ?", (provider, task_id)
-    ).fetchone()
-    if owner is not None and owner[0] != call_id:
+    state, outcome, known, owner = found
+    if owner is not None and owner != call_id:
         return None
-    if move(cx, call_id, State.RUNNING, now_us=now_us, due_us=due_us, task_id=task_id, body=b""):
+    if move(cx, call_id, State.RUNNING, task_id, now_us=now_us, due_us=due_us):
         keep_answer(cx, call_id, "submit", answer)
         return State.RUNNING
-    if outcome == Outcome.EXPIRED and known_task_id is None:
+    if outcome == Outcome.EXPIRED.value and known is None:
         cx.execute("UPDATE calls SET task_id = ? WHERE call_id = ?", (task_id, call_id))
     return State(state)
 
 
 def claim(cx: sqlite3.Connection, call_id: str, verdict: Verdict, *, intent_id: str, now_us: int) -> bool:
-    moved = move(
-        cx,
-        call_id,
-        State.FINALIZING,
-        now_us=now_us,
-        due_us=None,
-        flags=verdict.flags,
-        outcome=verdict.outcome.value,
-        reason=text(verdict.reason),
-        amount_nanos=verdict.amount_nanos,
-        body=b"",
-    )
-    if not moved:
+    ending = (verdict.outcome.value, text(verdict.reason), verdict.amount_nanos)
+    if not move(cx, call_id, State.FINALIZING, *ending, now_us=now_us):
         return False
+    flag(cx, call_id, verdict.flags)
     _write_intent(cx, call_id, verdict, intent_id=intent_id, now_us=now_us)
     keep_answer(cx, call_id, "submit", verdict.submit)
     keep_answer(cx, call_id, "final", verdict.final)
@@ -240,7 +235,10 @@ def finish(
     cx: sqlite3.Connection, call_id: str, *, hold_id: str | None, flags: Sequence[str], now_us: int
 ) -> bool:
     """Billing has acknowledged: finalizing → finalized."""
-    return move(cx, call_id, State.FINALIZED, now_us=now_us, due_us=None, flags=flags, hold_id=hold_id)
+    if not move(cx, call_id, State.FINALIZED, hold_id, now_us=now_us):
+        return False
+    flag(cx, call_id, flags)
+    return True
 
 
 def keep_answer(cx: sqlite3.Connection, call_id: str, which: str, answer: Answer | None) -> None:
@@ -252,9 +250,7 @@ def keep_answer(cx: sqlite3.Connection, call_id: str, which: str, answer: Answer
 
 
 def stored_answer(cx: sqlite3.Connection, call_id: str, which: str) -> Answer | None:
-    row = cx.execute(
-        f"SELECT {ANSWER} FROM answers WHERE call_id = ? AND which = ?", (call_id, which)
-    ).fetchone()
+    row = cx.execute(_STORED, (call_id, which)).fetchone()
     return None if row is None else answer_of(row)
 
 

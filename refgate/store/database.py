@@ -1,13 +1,15 @@
 """One replica's connection to the store file, and whole transactions on it.
 
 A transaction is one `with` block without an await. It commits as the block is left, and anything
-raised inside, a power cut included, leaves nothing of it behind. Knows no table but the guard's.
+raised inside, a power cut included, leaves nothing of it behind. What is one statement needs no block of
+its own: SQLite makes it a transaction. Knows no table but the guard's.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import TracebackType
 
 from refgate.ports import StoreUnavailable
 from refgate.store.schema import is_current, migrate
@@ -43,53 +45,46 @@ class Database:
         self._connect = connect
         self._cx: sqlite3.Connection | None = None
         self._closed = False
+        self._alone = _Statements(self)
 
-    @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> AbstractContextManager[sqlite3.Connection]:
         """A write transaction. Raises StoreUnavailable where it could not be carried out."""
-        try:
-            with self._transaction(self._ready()) as cx:
-                yield cx
-        except _FAILURES as failure:
-            raise _unavailable(failure) from failure
+        return _Transaction(self)
 
-    @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
+    def single(self) -> AbstractContextManager[sqlite3.Connection]:
+        """For one write statement, which is a transaction of its own."""
+        return self._alone
+
+    def read(self) -> AbstractContextManager[sqlite3.Connection]:
         """For single statements: each sees one committed state."""
-        try:
-            yield self._ready()
-        except _FAILURES as failure:
-            raise _unavailable(failure) from failure
+        return self._alone
 
     def close(self) -> None:
         self._closed = True
         self._drop()
 
-    def _ready(self) -> sqlite3.Connection:
-        if self._closed:
-            raise StoreUnavailable("closed")
+    def ready(self) -> sqlite3.Connection:
+        """The connection, at rest and with this version's tables."""
         if self._cx is None:
-            self._cx = self._connect()
-            try:
-                if not is_current(self._cx):
-                    with self._transaction(self._cx) as cx:
-                        migrate(cx)
-            except BaseException:
-                self._drop()
-                raise
+            self._cx = self._open()
         return self._cx
 
-    @contextmanager
-    def _transaction(self, cx: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-        cx.execute("BEGIN IMMEDIATE")
+    def _open(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StoreUnavailable("closed")
+        cx = self._connect()
         try:
-            yield cx
-            cx.execute("COMMIT")
+            if not is_current(cx):
+                cx.execute("BEGIN IMMEDIATE")
+                migrate(cx)
+                cx.execute("COMMIT")
         except BaseException:
-            self._undo(cx)
+            _close(cx)  # which rolls back
             raise
+        return cx
 
-    def _undo(self, cx: sqlite3.Connection) -> None:
+    def undo(self, cx: sqlite3.Connection) -> None:
+        """Nothing of an open transaction stays."""
         try:
             if cx.in_transaction:
                 cx.execute("ROLLBACK")
@@ -100,10 +95,62 @@ class Database:
     def _drop(self) -> None:
         cx, self._cx = self._cx, None
         if cx is not None:
+            _close(cx)
+
+
+class _Statements:
+    """A `with` block on the connection. What SQLite refuses in it comes out as StoreUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            return self._database.ready()
+        except _FAILURES as failure:
+            raise _unavailable(failure) from failure
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, _FAILURES):
+            raise _unavailable(error) from error
+
+
+class _Transaction(_Statements):
+    """The same, all of it or nothing."""
+
+    _cx: sqlite3.Connection
+
+    def __enter__(self) -> sqlite3.Connection:
+        try:
+            self._cx = self._database.ready()
+            self._cx.execute("BEGIN IMMEDIATE")
+        except _FAILURES as failure:
+            raise _unavailable(failure) from failure
+        return self._cx
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
             try:
-                cx.close()
-            except sqlite3.Error:
-                return  # nothing more can be done with a connection that cannot even be closed
+                self._cx.execute("COMMIT")
+            except BaseException as failure:
+                self._database.undo(self._cx)
+                if isinstance(failure, _FAILURES):
+                    raise _unavailable(failure) from failure
+                raise
+            return
+        self._database.undo(self._cx)
+        super().__exit__(kind, error, trace)
+
+
+def _close(cx: sqlite3.Connection) -> None:
+    try:
+        cx.close()
+    except sqlite3.Error:
+        return  # nothing more can be done with a connection that cannot even be closed
 
 
 def _unavailable(failure: BaseException) -> StoreUnavailable:

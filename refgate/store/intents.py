@@ -9,6 +9,11 @@ from refgate.store.rows import INTENT, intent_of, text
 
 __all__ = ["delivered", "lease", "next_us", "postpone"]
 
+_DUE = (
+    f"SELECT {INTENT} FROM intents i JOIN calls c ON c.call_id = i.call_id"
+    " WHERE i.next_us <= ? ORDER BY i.next_us, i.seq LIMIT ?"
+)
+
 
 def next_us(cx: sqlite3.Connection) -> int | None:
     # Said so that the index of what is owed serves it; min() would read the whole table.
@@ -19,16 +24,12 @@ def next_us(cx: sqlite3.Connection) -> int | None:
 
 
 def lease(cx: sqlite3.Connection, *, now_us: int, lease_until_us: int, limit: int) -> Sequence[Intent]:
-    seqs = cx.execute(
-        "SELECT seq FROM intents WHERE next_us <= ? ORDER BY next_us, seq LIMIT ?", (now_us, limit)
-    ).fetchall()
-    leased = []
-    for (seq,) in seqs:
-        cx.execute("UPDATE intents SET next_us = ?, tries = tries + 1 WHERE seq = ?", (lease_until_us, seq))
-        row = cx.execute(
-            f"SELECT {INTENT} FROM intents i JOIN calls c ON c.call_id = i.call_id WHERE i.seq = ?", (seq,)
-        ).fetchone()
-        leased.append(intent_of(row))
+    leased = [intent_of(row) for row in cx.execute(_DUE, (now_us, limit)).fetchall()]
+    for intent in leased:
+        cx.execute(
+            "UPDATE intents SET next_us = ?, tries = ? WHERE intent_id = ?",
+            (lease_until_us, intent.tries, intent.intent_id),
+        )
     return leased
 
 

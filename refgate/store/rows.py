@@ -29,7 +29,7 @@ CALL = (
 ANSWER = "status, headers, body"
 INTENT = (
     "i.intent_id, i.call_id, c.account, c.provider, i.hold_id, i.hold_nanos, i.amount_nanos, i.reason,"
-    " i.key, i.tries, i.created_us"
+    " i.key, i.tries + 1, i.created_us"
 )
 HOLD = "hold_id, key, account, call_id, amount_nanos, state, captured_nanos, opened_us"
 
@@ -72,7 +72,7 @@ def answer_of(row: Sequence[Any]) -> Answer:
 
 
 def intent_of(row: Sequence[Any]) -> Intent:
-    """From the columns `INTENT`."""
+    """From the columns `INTENT`, as it is handed out: that counts as a try."""
     return Intent(*row)
 
 

@@ -1,7 +1,8 @@
 """The `Store` on SQLite: each method one transaction, begun and committed without an await between.
 
 The statements live in `calls`, `intents`, `sweeps` and `pages`; here is only where a transaction
-begins and ends. Sweeps look before they lock, so that an idle replica writes nothing.
+begins and ends, which a single statement does by itself. Sweeps look before they lock, so that an idle
+replica writes nothing.
 """
 
 import sqlite3
@@ -16,6 +17,8 @@ from refgate.store.rows import CALL, call_of, text
 
 __all__ = ["SqliteStore"]
 
+_BY_TASK = f"SELECT {CALL} FROM calls WHERE provider = ? AND task_id = ?"
+
 
 class SqliteStore:
     """See `ports.Store` for what each method promises. `database` may be shared with the books."""
@@ -28,25 +31,20 @@ class SqliteStore:
             return calls.open_call(cx, new)
 
     async def reject(self, call_id: str, *, reason: str, now_us: int) -> bool:
-        with self.database.write() as cx:
-            return calls.move(
-                cx,
-                call_id,
-                State.REJECTED,
-                now_us=now_us,
-                due_us=None,
-                reason=text(reason),
-                key_bound=None,
-                body=b"",
-            )
+        with self.database.single() as cx:
+            return calls.move(cx, call_id, State.REJECTED, text(reason), now_us=now_us)
 
     async def reserved(
         self, call_id: str, *, hold_id: str | None, flags: Sequence[str], now_us: int, due_us: int
     ) -> bool:
+        if not flags:
+            with self.database.single() as cx:
+                return calls.move(cx, call_id, State.RESERVED, hold_id, now_us=now_us, due_us=due_us)
         with self.database.write() as cx:
-            return calls.move(
-                cx, call_id, State.RESERVED, now_us=now_us, due_us=due_us, flags=flags, hold_id=hold_id
-            )
+            moved = calls.move(cx, call_id, State.RESERVED, hold_id, now_us=now_us, due_us=due_us)
+            if moved:
+                calls.flag(cx, call_id, flags)
+            return moved
 
     async def begin_submit(self, call_id: str, attempt: Attempt, *, due_us: int) -> bool:
         with self.database.write() as cx:
@@ -74,7 +72,7 @@ class SqliteStore:
     ) -> bool:
         with self.database.write() as cx:
             _close(cx, attempt)
-            return calls.move(cx, call_id, State.UNKNOWN, now_us=now_us, due_us=due_us, reason=text(reason))
+            return calls.move(cx, call_id, State.UNKNOWN, text(reason), now_us=now_us, due_us=due_us)
 
     async def claim(
         self,
@@ -101,9 +99,7 @@ class SqliteStore:
 
     async def by_task(self, provider: str, task_id: str) -> Call | None:
         with self.database.read() as cx:
-            row = cx.execute(
-                f"SELECT {CALL} FROM calls WHERE provider = ? AND task_id = ?", (provider, task_id)
-            ).fetchone()
+            row = cx.execute(_BY_TASK, (provider, task_id)).fetchone()
             return None if row is None else call_of(row)
 
     async def answer(self, call_id: str, which: str) -> Answer | None:
@@ -137,20 +133,20 @@ class SqliteStore:
             return sweeps.lease(cx, now_us=now_us, lease_until_us=lease_until_us, limit=limit)
 
     async def look_again(self, call_id: str, *, due_us: int, now_us: int) -> None:
-        with self.database.write() as cx:
+        with self.database.single() as cx:
             cx.execute(
                 "UPDATE calls SET due_us = ?, updated_us = ? WHERE call_id = ? AND due_us IS NOT NULL",
                 (due_us, now_us, call_id),
             )
 
     async def attempt_opened(self, attempt: Attempt) -> None:
-        with self.database.write() as cx:
+        with self.database.single() as cx:
             calls.insert_attempt(cx, attempt)
 
     async def attempt_closed(
         self, attempt_id: str, *, status: int | None, failure: str | None, now_us: int
     ) -> None:
-        with self.database.write() as cx:
+        with self.database.single() as cx:
             calls.close_attempt(cx, attempt_id, status=status, failure=failure, ended_us=now_us)
 
     async def page(self, table: str, *, after: str | None, limit: int) -> Sequence[Mapping[str, Any]]:

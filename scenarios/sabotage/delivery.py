@@ -39,12 +39,10 @@ async def _claims_then_promises(
     """The claim is one transaction, the intent another: between the two, nobody owes billing anything."""
     with self.database.write() as cx:
         sqlite._close(cx, attempt)
-        if not calls.move(cx, call_id, State.FINALIZING, now_us=now_us, due_us=None, flags=verdict.flags):
+        ending = (verdict.outcome.value, verdict.reason, verdict.amount_nanos)
+        if not calls.move(cx, call_id, State.FINALIZING, *ending, now_us=now_us):
             return False
-        cx.execute(
-            "UPDATE calls SET outcome = ?, reason = ?, amount_nanos = ?, body = x'' WHERE call_id = ?",
-            (verdict.outcome.value, verdict.reason, verdict.amount_nanos, call_id),
-        )
+        calls.flag(cx, call_id, verdict.flags)
         calls.keep_answer(cx, call_id, "submit", verdict.submit)
         calls.keep_answer(cx, call_id, "final", verdict.final)
     with self.database.write() as cx:

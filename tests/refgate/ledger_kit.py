@@ -33,16 +33,22 @@ def drive(coro: Coroutine[Any, Any, T]) -> T:
 
 
 class FaultyConnection(sqlite3.Connection):
-    """Shows each statement to `fault` before and after it is carried out; what that raises, happens."""
+    """Shows each statement to `fault` before and after it is carried out; what that raises, happens.
+
+    A write that is its own transaction begins and commits too, and is shown so.
+    """
 
     fault: Callable[[str, str], None] | None = None
 
     def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
-        if self.fault is not None:
-            self.fault(sql, "before")
+        shown = [sql]
+        if not self.in_transaction and sql.startswith(("INSERT", "UPDATE", "DELETE")):
+            shown = ["BEGIN IMMEDIATE", sql, "COMMIT"]
+        for one in shown if self.fault is not None else ():
+            self.fault(one, "before")
         cursor = super().execute(sql, *args)
-        if self.fault is not None:
-            self.fault(sql, "after")
+        for one in shown if self.fault is not None else ():
+            self.fault(one, "after")
         return cursor
 
 
