@@ -15,9 +15,10 @@ from scenarios.checks.books import Books, Step
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.parts import CallRow, Served
 from scenarios.checks.pricing import hold_declared
+from scenarios.checks.reading import read_json
 from scenarios.checks.view import View
 from scenarios.declared import Declared
-from scenarios.history import History
+from scenarios.history import History, LinkChanged
 from scenarios.units import amount_text
 
 __all__ = [
@@ -61,7 +62,7 @@ def no_phantom_refusal(history: History, declared: Declared, tally: Tally) -> No
     """Nobody is refused for want of money while settled + live holds + the hold of the request fit the
     grant and the budget; with a remote billing service, only where that service refused."""
     view, books = View.of(history, declared), Books.of(history, declared)
-    billing_refused_us = [fact.t_us for fact in history.of(BillingRefused) if fact.op == "reserve"]
+    billing_refused_us = [fact.t_us for fact in history.of(BillingRefused) if _is_a_no(fact)]
     committed = {account: _Committed(steps) for account, steps in books.steps.items()}
     for exchange in view.exchanges:
         got = exchange.answered
@@ -89,6 +90,11 @@ def no_phantom_refusal(history: History, declared: Declared, tally: Tally) -> No
             )
 
 
+def _is_a_no(fact: BillingRefused) -> bool:
+    """Billing's own word, and not an outage that an act played."""
+    return fact.op == "reserve" and (fact.why == "act:refuse" or not fact.why.startswith("act:"))
+
+
 class _Committed:
     """What an account had settled and held, at any time."""
 
@@ -106,18 +112,23 @@ class _Committed:
 @check("no-work-without-hold", "money")
 def no_work_without_hold(history: History, declared: Declared, tally: Tally) -> None:
     """A provider hears of a submit only once a hold is open for it. Where billing cannot be reached the
-    call follows the declared policy: refused under fail_closed, and flagged on its row under fail_open."""
+    call follows the declared policy: refused under fail_closed, and flagged on its row under fail_open. A no
+    of billing is no outage."""
     view, books = View.of(history, declared), Books.of(history, declared)
     if not view.read_calls or not books.read:
         return
+    open_to_outages = declared.billing_unreachable == "fail_open"
+    refused_us = _told_no(history, view, declared) if open_to_outages else {}
     for nonce, submissions in view.submissions.items():
         calls = view.calls_of(nonce)
         if not calls:
             continue
         first = submissions[0]
+        sent_us = first.received.t_us
         held = [call for call in calls if _held_before(call, first, books)]
-        flagged = declared.billing_unreachable == "fail_open" and any(call.flags for call in calls)
-        if not tally.keeps(bool(held) or flagged):
+        flagged = [call for call in calls if open_to_outages and call.flags]
+        flagged = [call for call in flagged if refused_us.get(call.call_id, sent_us) >= sent_us]
+        if not tally.keeps(bool(held or flagged)):
             call_id = calls[0].call_id
             tally.breach(
                 f"{first.received.at} received the submit of call {call_id} while no hold was open for it",
@@ -130,6 +141,22 @@ def no_work_without_hold(history: History, declared: Declared, tally: Tally) -> 
 def _held_before(call: CallRow, served: Served, books: Books) -> bool:
     holds = books.holds_of.get(call.call_id, ())
     return any(hold.opened_us <= served.received.t_us for hold in holds)
+
+
+def _told_no(history: History, view: View, declared: Declared) -> dict[str, int]:
+    """When billing first refused a call's reserve in so many words, where nothing kept that from arriving."""
+    if any(link.dst == "billing" for link in history.of(LinkChanged)):
+        return {}
+    found: dict[str, int] = {}
+    for served in view.served:
+        received, answered = served.received, served.answered
+        if received.at != "billing" or received.op != "reserve" or answered is None:
+            continue
+        in_time = answered.t_us - received.t_us < declared.billing_timeout_us // 2
+        if answered.status == 402 and answered.complete and in_time:
+            body = read_json(received.body)
+            found.setdefault(str(body.get("call_id")) if isinstance(body, dict) else "", answered.t_us)
+    return found
 
 
 CHECKS: tuple[Check, ...] = (

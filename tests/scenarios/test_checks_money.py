@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fakes.journal import BillingFinalized, BillingReserved, TaskEnded
+from fakes.journal import BillingFinalized, BillingRefused, BillingReserved, TaskEnded
 from scenarios.checks import Finding, Verdict, all_checks, judge
 
 CENT = 10_000_000
@@ -301,6 +301,77 @@ def test_where_the_provider_told_two_ends_the_one_a_caller_heard_first_counts(
         assert judged("cost-equals-tokens-times-price", told).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("failure_when", "charged", "flags", "verdict"),
+    [
+        ("$.error", 0, [], Verdict.HOLDS),
+        ("$.error", 30 * CENT, ["usage"], Verdict.BROKEN),
+        (None, 30 * CENT, ["usage"], Verdict.HOLDS),
+        (None, 0, [], Verdict.BROKEN),
+    ],
+)
+def test_an_error_beside_the_word_for_success_is_what_the_route_declares(
+    story: Tell, judged: Judge, failure_when: str | None, charged: int, flags: list[str], verdict: Verdict
+) -> None:
+    """Where that place is declared it is a failure; else nobody can know, and the word counts."""
+    told = story()
+    provider = told.declared.providers["rh"]
+    query = replace(provider.queries[0], failure_when=failure_when)
+    told.declared = replace(told.declared, providers={"rh": replace(provider, queries=(query,))})
+    told.submit(1)
+    told.row(1, amount_nanos=charged, flags=flags)
+    told.ended("t1", success=False)
+    told.answered(told.received("poll", task_id="t1"), b"{}", shown="error")
+    told.finalize(1, charged)
+    assert judged("cost-equals-tokens-times-price", told).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("status", "usage", "charged", "flags", "verdict"),
+    [
+        (200, "0.25", 25 * CENT, [], Verdict.HOLDS),
+        (200, "0.25", 30 * CENT, ["usage"], Verdict.BROKEN),
+        (200, None, 30 * CENT, ["usage"], Verdict.HOLDS),
+        (422, None, 0, [], Verdict.HOLDS),
+        (503, None, 30 * CENT, ["usage"], Verdict.HOLDS),
+        (503, None, 25 * CENT, [], Verdict.BROKEN),
+    ],
+)
+def test_usage_in_a_place_of_its_own_is_read_there(
+    story: Tell,
+    judged: Judge,
+    status: int,
+    usage: str | None,
+    charged: int,
+    flags: list[str],
+    verdict: Verdict,
+) -> None:
+    """The poll says that it is over; the look-up says what it was, that it failed, or nothing till the end."""
+    told = story()
+    provider = told.declared.providers["rh"]
+    query = replace(provider.queries[0], usage=replace(provider.usages[0], fetched=True))
+    told.declared = replace(told.declared, providers={"rh": replace(provider, queries=(query,))})
+    told.submit(1)
+    told.row(1, amount_nanos=charged, flags=flags)
+    told.ended("t1", usage_shown="0.25")
+    told.answered(told.received("poll", task_id="t1"), b"{}", shown="success")
+    looked = told.received("result", task_id="t1", method="GET", path="/v2/results/t1")
+    told.answered(looked, b"{}", status=status, usage_shown=usage)
+    told.finalize(1, charged)
+    assert judged("cost-equals-tokens-times-price", told).verdict is verdict
+
+
+def test_work_that_billing_would_not_charge_afterwards_is_flagged(story: Tell, judged: Judge) -> None:
+    """fail_open: admitted without a hold, and billing refused one later. Its row must say so."""
+    for flags, verdict in ((["unbillable"], Verdict.HOLDS), ([], Verdict.BROKEN)):
+        told = story(billing="remote", policies={"billing_unreachable": "fail_open"})
+        told.submit(1)
+        told.facts = [fact for fact in told.facts if not isinstance(fact, BillingReserved)]
+        told.row(1, flags=flags, hold_id=None)
+        told.ended("t1")
+        assert judged("success-is-charged", told).verdict is verdict
+
+
 @BACKENDS
 def test_a_failure_that_costs_is_a_breach(story: Tell, judged: Judge, billing: str) -> None:
     """A failed task, and a call that never became one, are free."""
@@ -521,6 +592,40 @@ def test_a_submit_without_a_hold_is_a_breach(story: Tell, judged: Judge) -> None
         told.facts = [fact for fact in told.facts if not isinstance(fact, BillingReserved)]
         told.row(1, flags=flags)
         assert judged("no-work-without-hold", told).verdict is verdict
+
+
+@pytest.mark.parametrize(("when", "verdict"), [("before", Verdict.BROKEN), ("after", Verdict.HOLDS)])
+def test_a_no_of_billing_is_no_outage(story: Tell, judged: Judge, when: str, verdict: Verdict) -> None:
+    """fail_open is for a billing that gives no verdict; it said no, before or after."""
+    told = story(billing="remote", policies={"billing_unreachable": "fail_open"})
+
+    def says_no() -> None:
+        asked = told.received("reserve", at="billing", path="/reserve", body=b'{"call_id":"c1"}')
+        told.answered(asked, b'{"error":"insufficient_funds"}', status=402)
+
+    told.tick()
+    if when == "before":
+        says_no()
+    told.submit(1)
+    if when == "after":
+        says_no()
+    told.facts = [fact for fact in told.facts if not isinstance(fact, BillingReserved)]
+    told.row(1, flags=["fail_open"])
+    assert judged("no-work-without-hold", told).verdict is verdict
+
+
+def test_an_outage_that_an_act_played_explains_no_refusal(story: Tell, judged: Judge) -> None:
+    """402 must be billing's own word: refused, not down."""
+    for why, verdict in (
+        ("act:down", Verdict.BROKEN),
+        ("act:refuse", Verdict.HOLDS),
+        ("insufficient_funds", Verdict.HOLDS),
+    ):
+        told = story(billing="remote")
+        sent = told.sent(1)
+        told.add(BillingRefused(t_us=told.tick(), at="billing", op="reserve", key="x", why=why))
+        told.refused(sent, "insufficient_funds", 402)
+        assert judged("no-phantom-refusal", told).verdict is verdict
 
 
 def test_a_hold_taken_after_the_submit_is_a_breach(story: Tell, judged: Judge) -> None:
