@@ -346,7 +346,7 @@ def test_usage_in_a_place_of_its_own_is_read_there(
     flags: list[str],
     verdict: Verdict,
 ) -> None:
-    """The poll says that it is over; the look-up says what it was, that it failed, or nothing till the end."""
+    """The poll says that it is over; the look-up says what it was, that it failed, or nothing at all."""
     told = story()
     provider = told.declared.providers["rh"]
     query = replace(provider.queries[0], usage=replace(provider.usages[0], fetched=True))
