@@ -33,6 +33,7 @@ from refgate.upstream import real_transport
 __all__ = ["Server", "check", "production_ports", "serve", "server"]
 
 _KEEP_ALIVE_S = 15
+_SWEEPS = 64  # connections beside those of callers' requests, so that a full house does not stop the sweep
 _CLOSING_S = 2  # for answers on their way, once the last call is finished or cut off
 _HEADERS_MAX = 64 * 1024
 _LIBRARIES = ("uvicorn", "asyncio", "aiohttp")
@@ -85,7 +86,7 @@ def production_ports(settings: Settings, sink: Callable[[Event], None]) -> Ports
         clock=_now_us,
         ids=lambda prefix: f"{prefix}_{_now_us():013x}{secrets.token_hex(8)}",
         chance=random.Random(secrets.randbits(64)),
-        transport=real_transport(connections_max=settings.limits.requests),
+        transport=real_transport(connections_max=settings.limits.requests + _SWEEPS),
         database=lambda: open_database(settings.store.path),
         sink=sink,
     )
