@@ -105,6 +105,25 @@ def test_the_power_goes_at_a_commit(bench, side, rows):
     assert bench.rows() == rows
 
 
+@pytest.mark.parametrize(("side", "rows"), [("before", []), ("after", [1])])
+@pytest.mark.parametrize("sql", ["INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1) RETURNING n"])
+def test_the_power_goes_at_a_single_statement(bench, sql, side, rows):
+    """A write outside a transaction is one of its own: it is all there, or not at all."""
+    bench.cuts.append(CommitCut(1, side))
+    with pytest.raises(PowerCut):
+        bench.cx.execute(sql)
+    assert bench.rows() == rows
+
+
+@pytest.mark.parametrize("on", ["begin", "commit"])
+def test_a_single_statement_fails_where_it_begins_and_where_it_commits(bench, on):
+    """For it the two are one place."""
+    bench.law(on=on, error="locked")
+    with pytest.raises(sqlite3.OperationalError):
+        bench.cx.execute("INSERT INTO t VALUES (1)")
+    assert bench.rows() == []
+
+
 def test_the_dead_reach_nothing(bench):
     """Whatever a dead owner's code still tries, through whatever door."""
     cursor = bench.cx.cursor()
@@ -152,8 +171,9 @@ def test_errors_have_their_window_their_place_and_their_chance(bench):
     late = bench.law(from_us=60)
     elsewhere = bench.law(on="begin")
     unlikely = bench.law(chance=0.4)
-    bench.cx.execute("INSERT INTO t VALUES (1)")
+    bench.cx.execute("SELECT n FROM t")
     assert (late.seen, elsewhere.seen, unlikely.seen, unlikely.met) == (0, 0, 1, 0)
+    bench.laws.clear()
     likely = bench.law(chance=0.6, skip=1, count=1)
     bench.cx.execute("INSERT INTO t VALUES (2)")
     with pytest.raises(sqlite3.OperationalError):
