@@ -261,6 +261,9 @@ class Provider(Strict):
 
     @model_validator(mode="after")
     def _routes_lead_to_each_other(self) -> Self:
+        label = self.ambiguous.label
+        if label is not None and label.header == self.auth.header:
+            raise ValueError(f"'{label.header}' carries the credential: the label needs a header of its own")
         if not self.submit:
             if self.query or self.result or self.poll or self.ambiguous.find:
                 raise ValueError("query, result, poll and find have no effect without a submit route")

@@ -20,7 +20,7 @@ from refgate.flows.reading import Doubtful, as_task_id, document, read_resend
 from refgate.flows.submit import Submitted, conclude
 from refgate.flows.templates import request_of
 from refgate.flows.works import Works
-from refgate.ledger.states import Outcome
+from refgate.ledger.states import Outcome, State
 from refgate.ports import Answer, Attempt, Call, Verdict
 from refgate.upstream import Failure, Outgoing
 
@@ -83,7 +83,7 @@ class ProviderInquiry:
         attempt, reply = await attempts.ask(self._works, self._opened(call, "find", out, path), out)
         known, task_id = _found(find, reply)
         if task_id is not None:
-            await self._works.store.started(
+            state = await self._works.store.started(
                 call.call_id,
                 task_id=task_id,
                 answer=recovered(route.task_id, task_id),
@@ -91,6 +91,8 @@ class ProviderInquiry:
                 now_us=self._works.clock(),
                 due_us=self._works.next_look_us(call),
             )
+            if state is State.RUNNING:
+                self._works.tell_running(call, task_id)
         elif known and self._works.clock() >= self._too_late_us(call):
             verdict = Verdict(0, Outcome.UNREACHED, "not_found", submit=self.parting(call, Outcome.UNREACHED))
             now_us = self._works.clock()

@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from refgate.config_providers import Provider
 from refgate.errors import Code, Refusal, envelope
-from refgate.events import CallOpened, CallUnknown, TaskRunning
+from refgate.events import CallOpened, CallUnknown
 from refgate.flows import attempts
 from refgate.flows.answers import respond
 from refgate.flows.arrival import Asked
@@ -44,6 +44,7 @@ from refgate.ports import (
     StoreUnavailable,
     Verdict,
 )
+from refgate.scrub import scrub
 from refgate.upstream import Failure, Outgoing
 
 __all__ = ["Submitted", "conclude", "submit"]
@@ -222,7 +223,9 @@ async def conclude(works: Works, sent: Submitted, verdict: SubmitVerdict) -> Ans
         case Declined(reason):
             assert isinstance(sent.reply, Answer)  # only an answer declines
             answer = works.handed_on(sent.provider, sent.reply)
-            return await _ended(works, sent, Verdict(0, Outcome.REFUSED, reason, submit=answer), answer)
+            # The reason is the provider's text: it passes the same wall as its answer.
+            said = scrub(reason.encode(), sent.provider.auth.key.reveal()).decode()
+            return await _ended(works, sent, Verdict(0, Outcome.REFUSED, said, submit=answer), answer)
         case Unreached(reason):
             answer = envelope(
                 Refusal(Code.UPSTREAM_UNREACHABLE, "the provider could not be reached", sent.call.call_id)
@@ -258,9 +261,7 @@ async def _accepted(works: Works, sent: Submitted, task_id: str) -> Answer:
         )
         verdict = Verdict(0, Outcome.DUPLICATE, "task_of_another_call", submit=refused)
         return await _ended(works, sent, verdict, refused)
-    works.emit(
-        TaskRunning(t_us=now_us, call_id=sent.call.call_id, provider=sent.call.provider, task_id=task_id)
-    )
+    works.tell_running(sent.call, task_id)
     return answer
 
 

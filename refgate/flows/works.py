@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from refgate import headers
 from refgate.config import Settings
 from refgate.config_providers import Provider
-from refgate.events import CallEnded, Event
+from refgate.events import CallEnded, Event, TaskRunning
 from refgate.ledger.cadence import Backoff, Cadence
 from refgate.ports import Answer, Billing, Call, Store, StoreUnavailable, Verdict
 from refgate.scrub import scrub
@@ -112,6 +112,12 @@ class Works:
                 amount_nanos=verdict.amount_nanos,
                 flags=verdict.flags,
             )
+        )
+
+    def tell_running(self, call: Call, task_id: str) -> None:
+        """The provider has taken the call on."""
+        self.emit(
+            TaskRunning(t_us=self.clock(), call_id=call.call_id, provider=call.provider, task_id=task_id)
         )
 
     def handed_on(self, provider: Provider, reply: Answer) -> Answer:

@@ -121,6 +121,18 @@ def test_what_reaches_the_caller_is_clean(tmp_path: Path) -> None:
     played(tmp_path, story)
 
 
+def test_an_echo_in_a_reason_is_no_leak(tmp_path: Path) -> None:
+    """The reason of a rejection is the provider's text: its credential is taken out of that, too."""
+
+    async def story(world: World) -> None:
+        world.provider.answer = lambda seen: Reply(json={"errorCode": seen.headers["authorization"]})
+        await world.submit()
+        assert (await world.only_call())["reason"] == "Bearer [redacted]"
+
+    world = played(tmp_path, story)
+    assert "canary" not in world.logged()
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
