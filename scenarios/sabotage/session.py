@@ -6,7 +6,6 @@ input is wrong.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from scenarios.sabotage.registry import all_sabotages
 from scenarios.sabotage.report import Row, as_json, show
 from scenarios.sabotage.swap import Sabotage
 from scenarios.select import chosen
+from scenarios.sweep import processes
 
 __all__ = ["SEEDS", "run_sabotage", "wanted"]
 
@@ -75,8 +75,7 @@ def _all(hunts: Sequence[Hunt], workers: int) -> Iterator[Hunted]:
         yield from map(hunted, hunts)
         return
     # A sabotage is done to a whole process: each process makes one hunt at a time.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=min(workers, len(hunts)), mp_context=context) as pool:
+    with ProcessPoolExecutor(max_workers=min(workers, len(hunts)), mp_context=processes()) as pool:
         try:
             yield from pool.map(hunted, hunts)
         finally:
