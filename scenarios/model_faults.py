@@ -133,7 +133,8 @@ class Crash(Part):
     """Power cut of a replica: at a time, at its n-th await or at its n-th commit; then back, or not.
 
     Awaits and commits are counted from `at` (default: from the replica's first start) over all its
-    incarnations. `back_after: null` leaves it dead until the faults are over.
+    incarnations; a place that does not come within `settle` after the clients have gone is called off.
+    `back_after: null` leaves the replica dead until the faults are over.
     """
 
     crash: ReplicaName

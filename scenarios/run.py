@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fakes.journal import Journal
+from fakes.journal import Journal, JournalFull
 from fakes.time import Options, SimulationError, current_loop, run_virtual
 from scenarios import gateways
 from scenarios.checks import Finding, Verdict, judge
@@ -29,6 +29,7 @@ from scenarios.world import World
 
 __all__ = ["Numbers", "Run", "play"]
 
+_TROUBLE = (SimulationError, Unreadable, ReplicaDead, JournalFull)
 _REST_FIRST_S = 1.0
 _REST_MAX_S = 30.0
 _TWICE = "deterministic"  # judged by whoever plays a run twice
@@ -147,10 +148,10 @@ class _Stage:
         """Plays; answers what went wrong with the run itself, if anything did."""
         try:
             run_virtual(self._main, seed=seed, options=options)
-        except (SimulationError, Unreadable, ReplicaDead) as broken:
+        except _TROUBLE as broken:
             return f"{type(broken).__name__}: {broken}"
         except ExceptionGroup as broken:
-            known = broken.subgroup((SimulationError, Unreadable, ReplicaDead))
+            known = broken.subgroup(_TROUBLE)
             if known is None or len(known.exceptions) != len(broken.exceptions):
                 raise
             return "; ".join(f"{type(one).__name__}: {one}" for one in known.exceptions)
