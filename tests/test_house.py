@@ -100,7 +100,9 @@ def test_nothing_that_breaks_determinism_is_used(path: Path) -> None:
 def test_the_ban_bites(tmp_path: Path) -> None:
     """Each way of importing a banned name is seen."""
     source = tmp_path / "bad.py"
-    source.write_text("import time\nimport time as t\nfrom time import time as now\ntime.time\nt.time()\nnow()\n")
+    source.write_text(
+        "import time\nimport time as t\nfrom time import time as now\ntime.time\nt.time()\nnow()\n"
+    )
     assert [line for line, _ in uses(source)] == [4, 5, 6]
 
 
