@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from fakes.time import run_virtual
 from fakes.wire import DirectClient, WireError
+from refgate import Settings
 from refgate.errors import STATUS, Code, Refusal, envelope
-from tests.refgate.edge_kit import Reply, World, code, played
+from refgate.flows.arrival import Knock, arrive
+from tests.refgate.edge_kit import ENVIRON, Reply, World, code, config, played
 
 
 @pytest.mark.parametrize(
@@ -263,6 +266,59 @@ def test_a_bug_is_answered_and_told_without_its_text(tmp_path: Path) -> None:
     failed = [event for event in world.events if event.kind == "failed"]
     assert [(event.where, event.what) for event in failed] == [("gateway", "RuntimeError")]  # type: ignore[attr-defined]
     assert "canary" not in world.logged()
+
+
+def test_a_bug_after_an_answer_began_cuts_it_and_is_told(tmp_path: Path) -> None:
+    """What can no longer be answered is cut by the server, and the sink hears of it."""
+
+    async def story(world: World) -> None:
+        def broken(*_: Any, **__: Any) -> Any:
+            raise RuntimeError("canary-in-a-message")
+
+        world.apps["g0"].state.gateway.works.upstream.stream = broken
+        answer = await world.call("GET", "/v2/open/x")
+        assert answer.status == 500 and b"canary" not in answer.body
+        assert len(world.wire.app_errors) == 1
+        world.wire.app_errors.clear()
+
+    world = played(tmp_path, story)
+    assert "canary" not in world.logged()
+    (failed,) = [event for event in world.events if event.kind == "failed"]
+    assert "canary" not in str(failed)
+
+
+def test_a_query_string_that_servers_read_differently_is_refused() -> None:
+    """A raw space, a fragment or bytes beyond ASCII: 400 before anything is asked."""
+    settings = Settings.parse(config(), environ=ENVIRON)
+    given = (("authorization", "Bearer canary-caller-alice"),)
+
+    async def body(_: int) -> bytes:
+        return b""
+
+    for query in (b"a b", b"a#b", b"\xff"):
+        knock = Knock("GET", b"/rh/v2/open/x", query, given, body)
+        with pytest.raises(Refusal) as caught:
+            run_virtual(lambda knock=knock: arrive(settings, knock))
+        assert caught.value.code is Code.BAD_PATH
+
+
+def test_only_http_is_spoken(tmp_path: Path) -> None:
+    """A websocket is closed, not left waiting."""
+
+    async def story(world: World) -> None:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        scope = {"type": "websocket", "path": "/api/proxy/rh/x", "headers": [], "app": None}
+        await world.apps["g0"](scope, receive, send)
+        assert [message["type"] for message in sent] == ["websocket.close"]
+
+    played(tmp_path, story)
 
 
 def test_a_broken_sink_breaks_nothing(tmp_path: Path) -> None:

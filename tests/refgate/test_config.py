@@ -190,7 +190,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({f"{RH}.ambiguous.resolve": "find"}, f"{RH}.ambiguous: find is given with resolve: find, and only then"),
     ({f"{RH}.ambiguous.statuses": [200]}, f"{RH}.ambiguous.statuses.0: Input should be greater "),
     ({f"{RH}.ambiguous.label": {"header": "Cookie"}}, f"{RH}.ambiguous.label: 'cookie' may never cross"),
-    ({f"{RH}.ambiguous.label": {"header": "x-a"}, f"{RH}.auth.header": "X-A"}, f"{RH}: 'x-a' carries the cred"),
+    ({f"{RH}.ambiguous.label": {"header": "x-a"}, f"{RH}.auth.header": "X-A"}, f"{RH}: 'x-a' carries "),
     ({f"{RH}.ambiguous": ...}, f"{RH}: an ambiguous submit could never end: declare ambiguous.resolve "
      "(find or resend), or policies.task_without_verdict: release"),
     ({f"{RH}.poll": ...}, f"{RH}: a task that nobody polls could never end: give poll, or declare "

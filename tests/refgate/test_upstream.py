@@ -180,7 +180,11 @@ def test_the_limit_counts_what_is_unpacked() -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "data"),
-    [("gzip", gzip.compress(b"plain", mtime=0)), ("deflate", zlib.compress(b"plain")), ("identity", b"plain")],
+    [
+        ("gzip", gzip.compress(b"plain", mtime=0)),
+        ("deflate", zlib.compress(b"plain")),
+        ("identity", b"plain"),
+    ],
 )
 def test_an_encoded_answer_is_decoded(encoding: str, data: bytes) -> None:
     """A provider that packs although it was asked not to is understood."""
