@@ -1,0 +1,154 @@
+"""Plays drawn scenarios by the thousand, over processes, and shrinks what breaks to the smallest.
+
+Batches are numbered, and a batch's number is all that its examples depend on: the same number draws the
+same scenarios again. A batch ends at its first failure, which Hypothesis shrinks, once for each check that
+is broken; the others go on. One example in sixteen is played twice and compared line by line.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cache
+from hashlib import blake2b
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, Verbosity
+
+from scenarios.checks import Verdict
+from scenarios.doors import Gateway
+from scenarios.generate.whole import scenarios, seeds
+from scenarios.model import Scenario, to_yaml
+from scenarios.report.stopwatch import Stopwatch
+from scenarios.sweep import Job, Played, play_job, processes, refusal
+
+__all__ = ["Batch", "Broken", "Found", "Hunted", "batches", "example", "explore", "hunt", "wrong"]
+
+BATCH = 25
+"""Examples of one batch: small enough to spread, large enough that Hypothesis varies what it draws."""
+
+_TWICE_IN = 16
+
+
+class Broken(AssertionError):
+    """A drawn scenario broke a promise, and the gateway is not meant to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    number: int
+    examples: int
+    gateway: Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The smallest scenario found that breaks this check."""
+
+    check: str
+    scenario: Scenario
+    played: Played
+
+
+@dataclass(slots=True)
+class Hunted:
+    """What one batch came to. `plays` counts the runs that shrinking took as well."""
+
+    number: int
+    examples: int = 0
+    plays: int = 0
+    requests: int = 0
+    virtual_us: int = 0
+    wall_s: float = 0.0
+    holds: Counter[str] = field(
+        default_factory=Counter
+    )  # check → in how many examples it had something to judge
+    found: tuple[Found, ...] = ()
+
+
+def example(scenario: Scenario, seed: int, gateway: Gateway) -> Played:
+    """One example played and judged. Whatever goes wrong in playing it is an outcome too."""
+    name = f"drawn-{blake2b(to_yaml(scenario).encode(), digest_size=4).hexdigest()}"
+    job = Job(name, None, scenario, seed, gateway, twice=seed % _TWICE_IN == 0)
+    watch = Stopwatch()
+    try:
+        return play_job(job)
+    except Exception as error:  # A world that cannot play a valid scenario is a finding like any other.
+        return refusal(job, f"{type(error).__name__}: {error}", watch)
+
+
+def wrong(played: Played) -> tuple[str, str] | None:
+    """The first check that is broken, and its sentence; None where all is well."""
+    if played.refused is not None:
+        return "not-played", played.refused
+    bad = next(iter((*played.broken, *played.faulty_checks)), None)
+    return None if bad is None else (bad.check, bad.sentence)
+
+
+@cache
+def _broken(check: str) -> type[Broken]:
+    """A class for each check: Hypothesis then shrinks each by itself, and does not slip to another."""
+    return type(f"Broken[{check}]", (Broken,), {})
+
+
+def hunt(batch: Batch) -> Hunted:
+    """Draws and plays one batch."""
+    hunted, watch = Hunted(batch.number), Stopwatch()
+    found: dict[str, Found] = {}
+
+    @hypothesis.seed(batch.number)
+    @hypothesis.settings(
+        max_examples=batch.examples,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        verbosity=Verbosity.quiet,
+    )
+    @hypothesis.given(scenarios(), seeds())
+    def holds(scenario: Scenario, seed: int) -> None:
+        played = example(scenario, seed, batch.gateway)
+        hunted.plays += 1
+        if not found:
+            hunted.examples += 1
+            hunted.requests += played.requests
+            hunted.virtual_us += played.virtual_us
+            hunted.holds.update(one.check for one in played.findings if one.verdict is Verdict.HOLDS)
+        trouble = wrong(played)
+        if trouble is not None:
+            found[trouble[0]] = Found(trouble[0], scenario, played)  # the last one is the smallest
+            raise _broken(trouble[0])(trouble[1])
+
+    try:
+        holds()
+    except (Broken, ExceptionGroup, hypothesis.errors.Flaky):
+        assert found
+    return replace(hunted, found=tuple(found.values()), wall_s=watch.seconds())
+
+
+def batches(examples: int, gateway: Gateway, *, first: int = 0) -> list[Batch]:
+    """So many examples in batches, numbered from `first`."""
+    whole, rest = divmod(examples, BATCH)
+    sizes = [BATCH] * whole + ([rest] if rest else [])
+    return [Batch(first + number, size, gateway) for number, size in enumerate(sizes)]
+
+
+def explore(todo: Sequence[Batch], *, workers: int = 1, budget_s: float | None = None) -> Iterator[Hunted]:
+    """Every batch's outcome, in order, as long as the budget lasts."""
+    watch = Stopwatch()
+    if workers <= 1:
+        for batch in todo:
+            yield hunt(batch)
+            if budget_s is not None and watch.seconds() > budget_s:
+                return
+        return
+    with ProcessPoolExecutor(max_workers=workers, mp_context=processes()) as pool:
+        try:
+            for hunted in pool.map(hunt, todo):
+                yield hunted
+                if budget_s is not None and watch.seconds() > budget_s:
+                    return
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
