@@ -8,7 +8,7 @@ UV     := uv==0.13.9
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench soak sabotage lock clean
+.PHONY: help setup run test check docs bench soak sabotage lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,10 @@ check: $(READY)  ## format, lint, types, import rules, docs made from code
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --verbose | tail -n 20
+
+docs: $(READY)  ## write the pages that are made from the code
+	@$(BIN)/python -m scenarios.pages
+	@$(BIN)/python -m scenarios.checks.page > docs/invariants.md
 
 bench: $(READY)  ## cost per call, side by side in one run
 	@$(BIN)/python -m tests.bench
