@@ -87,7 +87,14 @@ Examples:
 @_app.command("run", epilog=_RUN_EXAMPLES)
 def _run(
     paths: _Paths = None,
-    seeds: Annotated[int | None, typer.Option(metavar="N", min=1, help="Seeds for each file.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Seeds for each file. Default: 5, or 1 with --seed or --crash-everywhere.",
+        ),
+    ] = None,
     seed: _Seed = None,
     expression: Annotated[
         str | None, typer.Option("-k", metavar="EXPR", help="Names and hazards: 'A5 and not remote'.")

@@ -15,9 +15,12 @@ from scenarios.outcomes import ERROR_HEADER, header
 __all__ = ["NAME", "STATEMENT", "sound"]
 
 NAME = "run-sound"
+_BROKEN_OFF = "returned without completing response"
+"""How an app breaks off an answer whose other half never came; no exception got out."""
+
 STATEMENT = (
-    "the run ends of itself; no app lets an exception out or answers 500 in its own name; "
-    "nobody reaches for a host outside the world"
+    "The run ends of itself: no deadlock, no livelock, no ceiling. No app lets an exception out or answers "
+    "500 in its own name. Nobody reaches for a host outside the world."
 )
 
 
@@ -35,7 +38,8 @@ def _of_the_run(history: History) -> Iterator[Breach]:
         if ended.trouble is not None:
             yield Breach(f"the run did not end of itself: {ended.trouble}", (ended,))
     for failed in history.of(AppFailed):
-        yield Breach(f"{failed.at} let an exception out: {failed.error}", (failed,))
+        if _BROKEN_OFF not in failed.error:
+            yield Breach(f"{failed.at} let an exception out: {failed.error}", (failed,))
     for escaped in history.of(Escaped):
         yield Breach(f"{escaped.at} reached for {escaped.host}, which is not in the world", (escaped,))
 

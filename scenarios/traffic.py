@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -68,7 +68,7 @@ class Traffic:
         # Often enough to see both stages, and no oftener: every run pays for its probes.
         every_us = max(_PROBE_EVERY_MIN_US, (plan.takes + plan.queued) // 2)
         poll = Poll().model_copy(update={"every": every_us, "give_up": _PROBE_GIVE_UP_US})
-        await self._followed(call, submit, poll, [ended])
+        await self._followed(submit, poll, [(call, ended)])
 
     # Arrivals.
 
@@ -139,17 +139,20 @@ class Traffic:
         """A call's whole story: its copies, its polls, its repeats."""
         call = shared or self._new_call(name, block)
         submit = self._submit(who, block, call)
-        async with asyncio.TaskGroup() as group:
-            copies = [
-                group.create_task(self._submitted(call, submit, name, block), name=f"{who} copy")
-                for _ in range(block.copies)
-            ]
-        ends = [copy.result() for copy in copies]
+        if block.copies == 1:  # The usual case, without the price of a group.
+            ends = [await self._submitted(call, submit, name, block)]
+        else:
+            async with asyncio.TaskGroup() as group:
+                copies = [
+                    group.create_task(self._submitted(call, submit, name, block), name=f"{who} copy")
+                    for _ in range(block.copies)
+                ]
+            ends = [copy.result() for copy in copies]
         if block.again is None and not block.repeat_with_other_body:
-            await self._followed(call, submit, block.poll, ends)
+            await self._followed(submit, block.poll, ends)
             return
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._followed(call, submit, block.poll, ends), name=f"{who} follow")
+            group.create_task(self._followed(submit, block.poll, ends), name=f"{who} follow")
             group.create_task(self._repeated(call, submit, block), name=f"{who} repeat")
 
     def _new_call(self, name: str, block: TaskTraffic) -> Call:
@@ -158,8 +161,10 @@ class Traffic:
             call.key = f"key-{name}-{call.number}"
         return call
 
-    async def _submitted(self, call: Call, submit: _Submit, name: str, block: TaskTraffic) -> Ended:
-        """Sent, and sent again as the block's clients retry."""
+    async def _submitted(
+        self, call: Call, submit: _Submit, name: str, block: TaskTraffic
+    ) -> tuple[Call, Ended]:
+        """Sent, and sent again as the block's clients retry; the call that this came to, and its end."""
         ended = await self._client.send(call, submit.order)
         retry = block.retry
         wait_us = retry.wait if retry else 0
@@ -172,7 +177,7 @@ class Traffic:
                 call = self._new_call(name, block)
                 submit = self._submit(submit.order.who, block, call)
             ended = await self._client.send(call, submit.order)
-        return ended
+        return call, ended
 
     async def _repeated(self, call: Call, submit: _Submit, block: TaskTraffic) -> None:
         for _ in range(block.again.times if block.again else 0):
@@ -182,13 +187,16 @@ class Traffic:
             other = self._client.new_call(call.key)
             await self._client.send(other, self._submit(submit.order.who, block, other).order)
 
-    async def _followed(self, call: Call, submit: _Submit, poll: Poll | None, ends: list[Ended]) -> None:
+    async def _followed(self, submit: _Submit, poll: Poll | None, ends: Sequence[tuple[Call, Ended]]) -> None:
         """The task of the first answer that names one, polled as the block says."""
-        found = (task_id_in(submit.wording, ended.body) for ended in ends if ended.outcome == "ok")
-        task_id = next((one for one in found if one is not None), None)
-        if poll is None or task_id is None:
+        answered = ((call, task_id_in(submit.wording, end.body)) for call, end in ends if end.outcome == "ok")
+        call, task_id = next((found for found in answered if found[1] is not None), (None, None))
+        if poll is None or call is None or task_id is None:
             return
         over = asyncio.Event()
+        if poll.pollers == 1 and not poll.also_by:
+            await self._poller(call, submit, poll, task_id, over)
+            return
         async with asyncio.TaskGroup() as group:
             for number in range(poll.pollers):
                 who = f"{submit.order.who} poller {number}"

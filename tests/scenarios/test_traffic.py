@@ -174,8 +174,9 @@ def test_retries_under_a_key_are_one_call():
 
 def test_retries_without_a_key_are_new_calls():
     """Nothing ties them together, so nothing may be expected of them together."""
-    played = run(task(retry={"attempts": 5, "on": ["lost"]}, key="none", poll=None), links=REFUSE_TWICE)
+    played = run(task(retry={"attempts": 5, "on": ["lost"]}, key="none"), links=REFUSE_TWICE)
     assert len({fact.call for fact in sent(played)}) == len({fact.nonce for fact in sent(played)}) == 3
+    assert {fact.call for fact in sent(played, "poll")} == {3}
 
 
 def test_retries_end():
