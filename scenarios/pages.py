@@ -28,8 +28,8 @@ _SCENARIO_HEAD = """\
 
 YAML, strict: a field that is not listed here is an error with file, line and a suggestion. Spans of time
 are text with a unit (`250ms`, `30s`, `5m`), amounts are quoted dollars (`"0.25"`). `refgate schema` prints
-the JSON Schema for editors; [`scenarios/suite`](../scenarios/suite) is full of examples. The acts of `do:` have a
-page of their own: [acts.md](acts.md).
+the JSON Schema for editors; [`scenarios/suite`](../scenarios/suite) is full of examples. The acts of `do:`
+have a page of their own: [acts.md](acts.md).
 
 *This page is made from the code: `make docs`.*
 """

@@ -37,6 +37,6 @@ def test_every_command_and_option_is_written_about() -> None:
             missing.append(name)
         for parameter in command.params:
             longest = max(parameter.opts, key=len)
-            if longest.startswith("--") and longest != "--help" and f"`{longest}" not in page:
+            if longest.startswith("--") and longest != "--help" and f"{longest}" not in page:
                 missing.append(f"{name} {longest}")
     assert missing == []
