@@ -94,9 +94,13 @@ class Timeline:
     def _story(self, index: int, fault: Fault) -> Coroutine[Any, Any, None]:
         match fault:
             case Crash():
+                if fault.at_await is None and fault.at_commit is None:
+                    return self._crash_by_time(fault)
+                self._none_waits.clear()
+                self._waiting[index] = "crash at its place: its time did not come"
                 # From the first step on: armed before anything of the replica runs.
                 came = self._arm(index, fault) if fault.at == 0 else None
-                return self._crash(index, fault, came)
+                return self._crash_in_place(index, fault, came)
             case Stop():
                 return self._stop(fault)
             case StoreFault():
@@ -106,6 +110,7 @@ class Timeline:
 
     async def over(self, *, patience_us: int) -> None:
         """Return when every fault is over, and every replica listens again."""
+        await self._until(max((fault.at for fault in self._faults if isinstance(fault, Crash)), default=0))
         with suppress(TimeoutError):
             async with asyncio.timeout(patience_us / 1_000_000):
                 await self._none_waits.wait()
@@ -131,41 +136,41 @@ class Timeline:
 
     # Power cuts.
 
-    async def _crash(self, index: int, fault: Crash, came: asyncio.Event | None) -> None:
+    async def _crash_by_time(self, fault: Crash) -> None:
         replica = self._replicas[fault.crash]
+        await self._until(fault.at)
+        if not replica.running:
+            self._record_unapplied(fault.crash, "crash at its time: the replica was not running")
+            return
+        replica.cut("time")
+        await self._back(replica, fault)
+
+    async def _crash_in_place(self, index: int, fault: Crash, came: asyncio.Event | None) -> None:
         if came is None:
             await self._until(fault.at)
             came = self._arm(index, fault)
-        if came is not None:
-            await came.wait()
-            self._came(index)
-        elif replica.running:
-            replica.cut("time")
-        else:
-            self._record_unapplied(fault.crash, "crash at its time: the replica was not running")
-            return
+        await came.wait()
+        del self._waiting[index]
+        if not self._waiting:
+            self._none_waits.set()
+        await self._back(self._replicas[fault.crash], fault)
+
+    async def _back(self, replica: Replica, fault: Crash) -> None:
         if fault.back_after is not None:
             await asyncio.sleep(fault.back_after / 1_000_000)
             await _bring_back(replica)
 
-    def _arm(self, index: int, fault: Crash) -> asyncio.Event | None:
-        """Lays the cut where it is to come; None where it comes by time."""
+    def _arm(self, index: int, fault: Crash) -> asyncio.Event:
+        """Lays the cut where it is to come."""
         replica, came = self._replicas[fault.crash], asyncio.Event()
         if fault.at_await is not None:
             armed = Armed("await", replica.awaits + fault.at_await, "before", came.set)
-        elif fault.at_commit is not None:
-            armed = Armed("commit", replica.commits + fault.at_commit, fault.side, came.set)
         else:
-            return None
-        self._none_waits.clear()
+            assert fault.at_commit is not None
+            armed = Armed("commit", replica.commits + fault.at_commit, fault.side, came.set)
         self._waiting[index] = f"crash at {armed.where}: it did not come"
         replica.arm(armed)
         return came
-
-    def _came(self, index: int) -> None:
-        del self._waiting[index]
-        if not self._waiting:
-            self._none_waits.set()
 
     # Stops and the store.
 

@@ -127,6 +127,8 @@ class Replica:
             self._record(StartFailed, error=self.trouble)
             self._end(owner)
             return False
+        if not owner.alive:
+            return False  # the power went after its last step of starting, and before this one
         self._lifespan, self._app = lifespan, app
         self._wire.attach(self.host, app, owner=owner, state=lifespan.state)
         if self.incarnation > 1:

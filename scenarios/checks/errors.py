@@ -59,7 +59,7 @@ def error_mapped(history: History, declared: Declared, tally: Tally) -> None:
             continue
         code = exchange.own_code
         if code is not None:
-            wrong = _wrong(code, got)
+            wrong = _wrong(code, got, with_body=exchange.sent.method != "HEAD")
             if not tally.keeps(wrong is None):
                 tally.breach(f"the gateway's own {got.status} ({code}): {wrong}", exchange.sent, got)
         elif not tally.keeps(_is_providers(exchange, got, handed, declared)):
@@ -71,19 +71,21 @@ def error_mapped(history: History, declared: Declared, tally: Tally) -> None:
             )
 
 
-def _wrong(code: str, got: Got) -> str | None:
+def _wrong(code: str, got: Got, *, with_body: bool) -> str | None:
     status = _STATUS.get(code)
     if status is None:
         return "no such code in the table"
     if got.status != status:
         return f"its status is {status}"
+    retry_after = header(got.headers, "retry-after")
+    if code == "in_flight" and retry_after is None:
+        return "it does not say when to come back"
+    if not with_body:
+        return None
     body = read_json(got.body)
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict) or error.get("code") != code or not error.get("message"):
         return "its body is not the envelope of that code"
-    retry_after = header(got.headers, "retry-after")
-    if code == "in_flight" and retry_after is None:
-        return "it does not say when to come back"
     if "retry_after_s" in error and str(error["retry_after_s"]) != retry_after:
         return f"it says {error['retry_after_s']} s in its body and {retry_after} in its header"
     return None

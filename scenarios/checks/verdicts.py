@@ -18,7 +18,7 @@ __all__ = ["Told", "Verdicts", "upstream_path", "verdict_in"]
 
 def upstream_path(exchange: Exchange, provider: str) -> str:
     """The provider's path that a client's request asked for, without its query."""
-    return exchange.sent.path.partition("?")[0].removeprefix(f"/api/proxy/{provider}")
+    return exchange.sent.path.partition("?")[0].removeprefix(f"/api/proxy/{provider}") or "/"
 
 
 @dataclass(frozen=True, slots=True)
