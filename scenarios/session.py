@@ -52,8 +52,9 @@ def run(files: Sequence[Loaded], wish: Wish, gateway: Gateway, printer: Printer)
     """Every file with every seed; answers the exit code."""
     watch, total = Stopwatch(), Sum()
     everything: list[Played] = []
+    compared = wish.fresh or wish.json is not None
     jobs = [
-        Job(one.name, one.path, one.scenario, seed, gateway, twice=seed == wish.seed)
+        Job(one.name, one.path, one.scenario, seed, gateway, twice=seed == wish.seed, digest=compared)
         for one in files
         for seed in range(wish.seed, wish.seed + wish.seeds)
     ]

@@ -35,7 +35,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One scenario, one seed. `label` names what is special about this run, such as a crash's place."""
+    """One scenario, one seed. `label` names what is special about this run, such as a crash's place.
+
+    `digest` asks for the history's: it costs a twentieth of a run, and not everybody compares.
+    """
 
     name: str
     path: str | None
@@ -44,6 +47,7 @@ class Job:
     gateway: Gateway
     twice: bool = False
     expect: bool = True
+    digest: bool = True
     faults: tuple[Fault, ...] | None = None
     label: str = ""
 
@@ -119,7 +123,7 @@ def played(job: Job, run: Run, watch: Stopwatch, more: tuple[Finding, ...] = ())
         expectations=run.expectations if job.expect else (),
         faulty_checks=run.faulty_checks,
         unapplied=tuple(f"{fact.at}: {fact.fault}" for fact in run.history.of(Unapplied)),
-        digest=run.digest,
+        digest=run.digest if job.digest else "",
         trace=run.trace,
         steps=run.steps,
         virtual_us=run.virtual_us,
