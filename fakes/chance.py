@@ -2,21 +2,45 @@
 
 A stream of random numbers hands the next number to whoever asks next: one more request, and every
 later draw moves. `chance` hashes the seed and the keys instead, so request 7 of a provider meets
-the same fate whatever the other requests did. It keeps no state and knows no clock.
+the same fate whatever the other requests did. `Draws` does the same for what is drawn at every message: its
+name is hashed once, and a draw is a few multiplications. Neither keeps a state or knows a clock.
 """
 
 from __future__ import annotations
 
 from hashlib import blake2b
 
-__all__ = ["Key", "chance"]
+__all__ = ["Draws", "Key", "chance"]
 
 Key = str | int | bytes | None
 """What a draw may be keyed by: values whose text is the same in every process."""
 
 
+_64_BITS = (1 << 64) - 1
+
+
+class Draws:
+    """Draws of one name, told apart by two numbers."""
+
+    def __init__(self, seed: int, *keys: Key) -> None:
+        self._start = int.from_bytes(_hashed(seed, keys), "big")
+
+    def at(self, number: int, part: int) -> float:
+        """A number in [0, 1), the same for equal name and numbers wherever and whenever it is drawn."""
+        # The finalizer of SplitMix64, over steps that no two small pairs of numbers share.
+        mixed = (self._start + number * 0x9E3779B97F4A7C15 + part * 0xD1342543DE82EF95) & _64_BITS
+        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _64_BITS
+        return ((mixed ^ mixed >> 31) >> 11) / (1 << 53)
+
+
 def chance(seed: int, *keys: Key) -> float:
     """A number in [0, 1), the same for equal seed and keys in every process and version of Python."""
+    # 53 bits fill a float exactly: no draw can round up to 1.
+    return (int.from_bytes(_hashed(seed, keys), "big") >> 11) / (1 << 53)
+
+
+def _hashed(seed: int, keys: tuple[Key, ...]) -> bytes:
     # Type and length go before each text, so that no two lists of keys read alike.
     text = f"i{seed};"
     for key in keys:
@@ -30,6 +54,4 @@ def chance(seed: int, *keys: Key) -> float:
             text += f"b{len(key)}:{key.decode('latin-1')}"
         else:
             raise TypeError(f"chance is keyed by str, int, bytes or None, not by {type(key).__name__}")
-    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    # 53 bits fill a float exactly: no draw can round up to 1.
-    return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -107,8 +107,7 @@ class SimLoop(Outside):
 
         A dead owner starts nothing: its task is made, and never runs.
         """
-        context = Context()
-        context.run(OWNER.set, owner)
+        context = Context() if owner is None else owner.context()
         task = self.create_task(coro, name=name, context=context)
         if len(self._roots) >= self._roots_prune_at:
             self._roots = [root for root in self._roots if not root.done()]

@@ -8,7 +8,7 @@ nothing of stores or networks; those hang their own consequences on `on_cut`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 
 __all__ = ["OWNER", "Owner", "PowerCut", "current_owner"]
@@ -36,6 +36,14 @@ class Owner:
     """Power is cut just before this step (counted from 1) would run."""
     on_cut: list[Callable[[], None]] = field(default_factory=list)
     """Called once, in order, at the cut, outside every context of this owner."""
+    _named: Context | None = field(default=None, init=False)
+
+    def context(self) -> Context:
+        """A fresh context that names this owner and holds nothing else."""
+        if self._named is None:
+            self._named = Context()
+            self._named.run(OWNER.set, self)
+        return self._named.copy()
 
     def __hash__(self) -> int:
         return self.number

@@ -12,6 +12,7 @@ import asyncio
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 __all__ = [
@@ -60,8 +61,9 @@ _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _ILLEGAL = re.compile(rb"[\x00\r\n]|^[ \t]|[ \t]$")
 
 
+@lru_cache(maxsize=4096)
 def legal(name: bytes, value: bytes) -> bool:
-    """Whether h11 would let this header out. The name is in lower case."""
+    """Whether h11 would let this header out. The name is in lower case. Most headers come again and again."""
     return _NAME.fullmatch(name) is not None and _ILLEGAL.search(value) is None
 
 

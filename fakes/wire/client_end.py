@@ -139,13 +139,18 @@ class ClientEnd:
         while True:
             await self._wait(limit_us, ConnectTimeout, "the connection was not taken up")
 
+    def write_at_once(self, body: Body) -> bool:
+        """Send a request that fits into the window; False where it has to be written piece by piece."""
+        if type(body) is not bytes or len(body) > BUFFER_HIGH:
+            return False
+        up, server = self._joined()
+        server.unread = len(body)
+        up.push(Opening(body, whole=True))
+        return True
+
     async def write(self, body: Body) -> None:
         """Send the request, no faster than the app reads it."""
-        up, server = self._joined()
-        if type(body) is bytes and len(body) <= BUFFER_HIGH:
-            server.unread = len(body)
-            up.push(Opening(body, whole=True))
-            return
+        up, _ = self._joined()
         up.push(Opening(b"", whole=False))
         if isinstance(body, bytes):
             whole = await self._write_piece(body)
@@ -155,7 +160,7 @@ class ClientEnd:
             up.push(END)
 
     async def head(self) -> Head:
-        item = await self._next()
+        item = self._inbox.popleft() if self._inbox else await self._next()
         if type(item) is not Head:
             raise self._broken(item)
         return item
@@ -184,6 +189,17 @@ class ClientEnd:
         if self.server is not None:
             self.server.consumed(len(item))
         return item
+
+    async def rest(self, most: int) -> bytes:
+        """What is left of the body, to its end; a WireError where that is more than `most` bytes."""
+        parts: list[bytes] = []
+        size = 0
+        while (chunk := await self.chunk()) is not None:
+            parts.append(chunk)
+            size += len(chunk)
+            if size > most:
+                raise WireError(f"the answer has more than {most} bytes")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def __aiter__(self) -> ClientEnd:
         return self
@@ -271,7 +287,7 @@ class ClientEnd:
         """One timer serves every wait: a wait only moves the hour it is for, which costs nothing."""
         assert self._until_us is not None
         self._clock_us = self._until_us
-        self._clock = self._loop.call_at(self._until_us / 1_000_000, self._strike, context=self._context)
+        self._clock = self._loop.call_at_us(self._until_us, self._strike, self._context)
 
     def _strike(self) -> None:
         self._clock = None

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import starmap
 
 from fakes.wire.asgi import RawHeaders
 from fakes.wire.client_end import NO_TIMEOUTS, ClientEnd, Timeouts
-from fakes.wire.errors import RequestInvalid, WireError
+from fakes.wire.errors import RequestInvalid
 from fakes.wire.network import Wire
 from fakes.wire.request import Body, Request, check
 
@@ -81,17 +83,11 @@ class DirectClient:
             self._src, _request(method, url, headers, body), timeouts or NO_TIMEOUTS
         )
         try:
-            parts: list[bytes] = []
-            size = 0
-            while (chunk := await end.chunk()) is not None:
-                parts.append(chunk)
-                size += len(chunk)
-                if size > self._body_max:
-                    raise WireError(f"the answer has more than {self._body_max} bytes")
+            body = await end.rest(self._body_max)
         except BaseException:
             end.leave()
             raise
-        return Answer(head.status, _shown(head.headers), parts[0] if len(parts) == 1 else b"".join(parts))
+        return Answer(head.status, _shown(head.headers), body)
 
     def stream(
         self,
@@ -110,22 +106,34 @@ def _shown(headers: RawHeaders) -> tuple[tuple[str, str], ...]:
     return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
 
 
-def _request(method: str, url: str, headers: _Headers, body: Body) -> Request:
+@lru_cache(maxsize=1024)
+def _target(url: str) -> tuple[str, str, str, int, bytes, bytes]:
+    """Scheme, network location, host, port, path and query of an absolute URL."""
     scheme, mark, rest = url.partition("://")
     if not mark:
         raise RequestInvalid(f"not an absolute URL: {url}")
     rest, _, query = rest.partition("#")[0].partition("?")
     netloc, _, path = rest.partition("/")
     name, _, port = netloc.partition(":")
-    raw: RawHeaders = [(b"host", netloc.encode("latin-1"))]
+    number = int(port) if port else (443 if scheme == "https" else 80)
+    return scheme, netloc, name, number, b"/" + path.encode("latin-1"), query.encode("latin-1")
+
+
+@lru_cache(maxsize=4096)
+def _raw(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.lower().encode("latin-1"), value.encode("latin-1")
+
+
+def _request(method: str, url: str, headers: _Headers, body: Body) -> Request:
+    scheme, netloc, name, port, path, query = _target(url)
+    raw: RawHeaders = [_raw("host", netloc)]
     framed = False
-    for key, value in headers:
-        key = key.lower()
-        if key == "host":
-            raw[0] = (b"host", value.encode("latin-1"))
+    for pair in starmap(_raw, headers):
+        if pair[0] == b"host":
+            raw[0] = pair
             continue
-        framed = framed or key in ("content-length", "transfer-encoding")
-        raw.append((key.encode("latin-1"), value.encode("latin-1")))
+        framed = framed or pair[0] in (b"content-length", b"transfer-encoding")
+        raw.append(pair)
     if not framed:
         if not isinstance(body, bytes):
             raw.append((b"transfer-encoding", b"chunked"))
@@ -136,9 +144,9 @@ def _request(method: str, url: str, headers: _Headers, body: Body) -> Request:
         method=method,
         scheme=scheme,
         host=name,
-        port=int(port) if port else (443 if scheme == "https" else 80),
-        path=b"/" + path.encode("latin-1"),
-        query=query.encode("latin-1"),
+        port=port,
+        path=path,
+        query=query,
         headers=raw,
         body=body,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fakes.chance import chance
+from fakes.chance import Draws, chance
 from fakes.wire.faults import LinkFault, Plan, plan
 from fakes.wire.latency import Fixed, Latency
 
@@ -53,6 +53,7 @@ class Link:
         self.open = 0
         self.open_most = 0
         self._seed = seed
+        self._draws = Draws(seed, "latency", src, dst)
         self._latency: Latency = Fixed(0)
         self._fixed_us: int | None = 0
         self._waiting: deque[Taker] = deque()
@@ -72,11 +73,17 @@ class Link:
     def counts(self) -> LinkCounts:
         return LinkCounts(self.opened, self.completed, self.open, self.open_most, len(self._waiting))
 
-    def delay_us(self, exchange: int, way: str, message: int) -> int:
-        """How long this very message takes, whatever else happens on the link."""
+    def up_us(self, exchange: int, message: int) -> int:
+        """How long this very message to the host takes, whatever else happens on the link."""
         if self._fixed_us is not None:
             return self._fixed_us
-        return self._latency.of(chance(self._seed, "latency", self.src, self.dst, exchange, way, message))
+        return self._latency.of(self._draws.at(exchange, 2 * message))
+
+    def down_us(self, exchange: int, message: int) -> int:
+        """How long this very message from the host takes."""
+        if self._fixed_us is not None:
+            return self._fixed_us
+        return self._latency.of(self._draws.at(exchange, 2 * message + 1))
 
     def connect_us(self, exchange: int) -> int:
         if type(self.connect) is Fixed:

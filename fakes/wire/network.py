@@ -169,14 +169,17 @@ class Wire:
         try:
             if not client.try_connection():
                 await client.wait_connection()
-            plan = link.plan(client.exchange, loop.now_us)
-            await self._connect(client, plan)
+            plan = link.plan(client.exchange, loop.now_us) if link.faults else None
+            connect_us = self._connect_us(client, plan)
+            if connect_us != 0:
+                await client.connect(connect_us)
             host = self._hosts[name]
             if host is None or not host.owner.alive or (plan is not None and plan.refuse):
                 await asyncio.sleep(0)  # However little time it takes, a refusal takes a step.
                 raise ConnectFailed(f"connection refused: {name}")
             self._join(client, host, request, plan)
-            await client.write(request.body)
+            if not client.write_at_once(request.body):
+                await client.write(request.body)
             if plan is not None and plan.half_close and client.up is not None:
                 self._played(link, client.exchange, "half_close")
                 client.up.push(GONE)
@@ -191,7 +194,8 @@ class Wire:
         await asyncio.sleep(0)
         raise ConnectFailed(f"{request.host} is not in the world")
 
-    async def _connect(self, client: ClientEnd, plan: Plan | None) -> None:
+    def _connect_us(self, client: ClientEnd, plan: Plan | None) -> int | None:
+        """How long the connection takes to be taken up; None: for ever."""
         takes_us: int | None = client.link.connect_us(client.exchange)
         if plan is not None:
             if plan.blackhole == "connect":
@@ -199,14 +203,13 @@ class Wire:
                 self._played(client.link, client.exchange, "blackhole")
             if plan.refuse:
                 self._played(client.link, client.exchange, "refuse")
-        if takes_us != 0:
-            await client.connect(takes_us)
+        return takes_us
 
     def _join(self, client: ClientEnd, host: _Host, request: Request, plan: Plan | None) -> None:
         """Lay the two pipes between the client and a new server's end."""
         loop, context, link, exchange = self._loop, self._context, client.link, client.exchange
         played = partial(self._played, link, exchange)
-        down_us = partial(link.delay_us, exchange, "down")
+        down_us = partial(link.down_us, exchange)
         down: Pipe[Down]
         if plan is not None and plan.trickle is not None:
             played("trickle")
@@ -218,9 +221,7 @@ class Wire:
         )
         lost = plan is not None and (plan.reset_before or plan.blackhole == "request")
         client.server = server
-        client.up = Pipe(
-            loop, context, partial(link.delay_us, exchange, "up"), _lose if lost else server.arrive
-        )
+        client.up = Pipe(loop, context, partial(link.up_us, exchange), _lose if lost else server.arrive)
         server.client = client
         if lost and plan is not None:
             server.done = True

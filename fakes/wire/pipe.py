@@ -1,7 +1,7 @@
 """One direction of one connection: first in, first out, however the scheduler turns.
 
-A message takes as long as its link says, but never overtakes the one before it. Everything due at one
-instant is delivered by one timer. There is no task in here: a push is an append, a delivery a callback.
+What is pushed at one instant travels together, as one message. A message takes as long as its link says,
+but never overtakes the one before it; everything due at one instant is delivered by one timer. There is no task in here: a push is an append, a delivery a callback.
 Knows nothing of what the messages mean, save that bytes have a length when they trickle.
 """
 
@@ -54,7 +54,7 @@ class Bell:
 class Pipe(Generic[_T]):
     """Delivers what is pushed, in order, each after `delay_us(n)`: n counts this pipe's messages from 1."""
 
-    __slots__ = ("_context", "_delay_us", "_deliver", "_due_us", "_flying", "_loop", "_pushed")
+    __slots__ = ("_context", "_delay_us", "_deliver", "_due_us", "_flying", "_loop", "_pushed", "_pushed_us")
 
     def __init__(
         self, loop: SimLoop, context: Context, delay_us: Callable[[int], int], deliver: Callable[[_T], None]
@@ -66,21 +66,22 @@ class Pipe(Generic[_T]):
         self._flying: deque[tuple[int, _T]] = deque()
         self._due_us = 0
         self._pushed = 0
+        self._pushed_us = -1
 
     def push(self, item: _T) -> None:
-        self._pushed += 1
         now_us = self._loop.now_us
-        due_us = now_us + self._delay_us(self._pushed)
-        if self._flying:
-            if due_us <= self._due_us:
-                self._flying.append((self._due_us, item))  # Its timer is set already.
-                return
-        elif due_us <= now_us:
+        if now_us != self._pushed_us:
+            self._pushed_us = now_us
+            self._pushed += 1
+            due_us = now_us + self._delay_us(self._pushed)
+            if due_us > self._due_us:
+                self._due_us = due_us
+                if due_us > now_us:
+                    self._loop.call_at_us(due_us, self._arrive, self._context)
+        if self._due_us <= now_us and not self._flying:
             self._deliver(item)
-            return
-        self._due_us = due_us
-        self._flying.append((due_us, item))
-        self._loop.call_at(due_us / 1_000_000, self._arrive, context=self._context)
+        else:
+            self._flying.append((self._due_us, item))
 
     def _arrive(self) -> None:
         now_us = self._loop.now_us

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fakes.chance import chance
+from fakes.chance import Draws, chance
 from fakes.time import Streams
 
 
@@ -36,6 +36,18 @@ def test_keys_that_read_alike_are_told_apart(one: tuple[str], other: tuple[str])
     """Types and borders count."""
     assert chance(1, *one) != chance(1, *other)
     assert chance(1, *one) != chance(2, *one)
+
+
+def test_numbered_draws_are_spread_and_stay() -> None:
+    """Over [0, 1) in both numbers, each name another; these two are the same in every process."""
+    draws = Draws(1, "latency", "a", "b")
+    for many in ([draws.at(n, 2) for n in range(10_000)], [draws.at(7, n) for n in range(10_000)]):
+        assert all(0 <= draw < 1 for draw in many)
+        assert len(set(many)) == 10_000
+        for tenth in range(10):
+            assert 850 < sum(tenth / 10 <= draw < (tenth + 1) / 10 for draw in many) < 1_150
+    assert (draws.at(1, 2), draws.at(2, 1)) == (0.5723775984720471, 0.02529650407750972)
+    assert Draws(2, "latency", "a", "b").at(1, 2) != draws.at(1, 2) != Draws(1, "latency", "ab", "").at(1, 2)
 
 
 def test_keys_without_a_stable_text_are_refused() -> None:

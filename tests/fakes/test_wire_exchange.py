@@ -330,3 +330,20 @@ def test_a_stream_that_was_left_cannot_be_read_on() -> None:
             assert [chunk async for chunk in read.chunks()] == []
 
     run_virtual(main)
+
+
+def test_what_is_sent_at_one_instant_arrives_at_one_instant() -> None:
+    """Head, body and end of an answer that is written at once are one message on the line."""
+
+    async def main() -> None:
+        loop = current_loop()
+        wire = Wire(loop)
+        wire.attach("a.test", answering(body=b"whole"))
+        wire.link("client", "a.test").latency = Jitter(1_000, 900_000)
+        for _ in range(20):
+            async with DirectClient(wire, "client").stream("GET", "http://a.test/") as answer:
+                came_us = loop.now_us
+                chunks = [chunk async for chunk in answer.chunks()]
+            assert (chunks, loop.now_us) == ([b"whole"], came_us)
+
+    run_virtual(main)
