@@ -15,13 +15,13 @@ from scenarios.outcomes import ERROR_HEADER, header
 __all__ = ["NAME", "STATEMENT", "sound"]
 
 NAME = "run-sound"
-_BROKEN_OFF = "returned without completing response"
-"""How an app breaks off an answer whose other half never came; no exception got out."""
-
 STATEMENT = (
     "The run ends of itself: no deadlock, no livelock, no ceiling. No app lets an exception out or answers "
     "500 in its own name. Nobody reaches for a host outside the world."
 )
+
+_BROKEN_OFF = "returned without completing response"
+"""How an app breaks off an answer whose other half never came; no exception got out."""
 
 
 def sound(history: History) -> Finding:

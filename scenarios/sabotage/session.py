@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from scenarios.load import Loaded
+from scenarios.load import BadScenario, Loaded
 from scenarios.report.console import Printer
 from scenarios.report.files import write_json
 from scenarios.report.stopwatch import Stopwatch
@@ -45,7 +45,11 @@ def run_sabotage(
     if unknown:
         printer.console.print(f"no such hazard: {', '.join(unknown)} (A1 … A21, or one face: A8/no-bound)")
         return 2
-    within = tuple(chosen([], None) if files is None else files)
+    try:
+        within = tuple(chosen([], None) if files is None else files)
+    except BadScenario as bad:
+        printer.console.print(str(bad), markup=False)
+        return 2
     hunts = [Hunt(one.name, within, seeds) for one in sabotages]
     rows: list[Row] = []
     with printer.progress(len(hunts), "sabotaging"):

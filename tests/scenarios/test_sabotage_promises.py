@@ -1,0 +1,51 @@
+"""Every promise can be broken: for each invariant there is a safeguard without which it is called broken."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from scenarios.checks import Verdict, all_checks
+from scenarios.load import Loaded
+from scenarios.reference import Reference
+from scenarios.run import play
+from scenarios.sabotage.hunt import hunt
+from scenarios.sabotage.registry import all_sabotages
+from scenarios.sabotage.session import SEEDS
+from scenarios.sabotage.swap import applied
+from scenarios.select import chosen
+from scenarios.sweep import compare
+from tests.scenarios.promises_broken import BROKEN, sabotage
+
+_OF_TWO_RUNS = "deterministic"
+
+
+@cache
+def suite() -> tuple[Loaded, ...]:
+    return tuple(chosen([], None))
+
+
+@pytest.mark.parametrize("promise", [promise for promise in BROKEN if promise != _OF_TWO_RUNS])
+def test_without_its_safeguard_the_promise_is_called_broken(promise: str) -> None:
+    """By the check of that name, in the suite, and never for the honest gateway."""
+    found = hunt(sabotage(promise), suite(), seeds=SEEDS)
+    assert found.catch is not None, f"survived {found.runs} runs, noticed only by {found.others}"
+    assert (found.catch.check, found.catch.accused) == (promise, ())
+
+
+def test_two_runs_of_a_gateway_that_counts_for_itself_are_told_apart() -> None:
+    """What it counts outside the world differs from run to run; the honest gateway's runs do not."""
+    scenario = next(one.scenario for one in suite() if one.name == "first/embedded")
+    with applied(sabotage(_OF_TWO_RUNS)):
+        runs = [play(scenario, 0, gateway=Reference()) for _ in range(2)]
+    honest = [play(scenario, 0, gateway=Reference()) for _ in range(2)]
+    assert compare(*runs).verdict is Verdict.BROKEN
+    assert compare(*honest).verdict is Verdict.HOLDS
+
+
+def test_every_check_has_something_that_breaks_its_promise() -> None:
+    """Here or among the sabotages of the hazards; a check that nothing can break judges nothing."""
+    witnesses = {name for one in all_sabotages() for name in one.witnesses}
+    assert witnesses | set(BROKEN) == {check.name for check in all_checks()}
+    assert not witnesses & set(BROKEN)
