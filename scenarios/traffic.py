@@ -26,7 +26,7 @@ __all__ = ["PROXY", "Traffic"]
 PROXY = "/api/proxy"
 
 _PROBE_EVERY_MIN_US = 1_000_000
-_PROBE_GIVE_UP_US = 7 * 86_400_000_000
+_PROBE_SPARE_US = 600_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,9 @@ class Traffic:
         ended = await self._client.send(call, submit.order)
         plan = self._scenario.providers[provider].plan
         # Often enough to see both stages, and no oftener: every run pays for its probes.
-        every_us = max(_PROBE_EVERY_MIN_US, (plan.takes + plan.queued) // 2)
-        poll = Poll().model_copy(update={"every": every_us, "give_up": _PROBE_GIVE_UP_US})
+        life_us = plan.takes + plan.queued
+        every_us = max(_PROBE_EVERY_MIN_US, life_us // 2)
+        poll = Poll().model_copy(update={"every": every_us, "give_up": 4 * life_us + _PROBE_SPARE_US})
         await self._followed(submit, poll, [(call, ended)])
 
     # Arrivals.
