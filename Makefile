@@ -8,7 +8,7 @@ UV     := uv==0.13.9
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check docs bench soak sabotage lock clean
+.PHONY: help setup run test check docs bench pythons soak sabotage lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ bench: $(READY)  ## cost per call, side by side in one run
 
 soak: $(READY)  ## the long sweeps (SOAK=short for the form CI runs)
 	@$(BIN)/python -m tests.soak $(SOAK)
+
+pythons: $(READY)  ## the same histories on every supported Python that is on this machine
+	@$(BIN)/python -m tests.pythons
 
 sabotage: $(READY)  ## every hazard brought back, one at a time: which check catches it
 	@$(BIN)/refgate sabotage -j $(JOBS)
