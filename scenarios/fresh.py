@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scenarios.checks import Breach, Finding, Verdict
+from scenarios.run import DETERMINISTIC
 from scenarios.sweep import Job, Played, play_job
 
-__all__ = ["elsewhere", "judged_elsewhere", "main"]
+__all__ = ["ELSEWHERE_DIFFERS", "elsewhere", "judged_elsewhere", "main"]
+
+ELSEWHERE_DIFFERS = "a fresh process with another hash seed has another history"
 
 _TIMEOUT_S = 3600
 _OTHER_SEEDS = ("1", "2")
@@ -43,12 +46,12 @@ def elsewhere(jobs: Sequence[Job]) -> list[str]:
 def judged_elsewhere(jobs: Sequence[Job], played: Sequence[Played]) -> list[Finding]:
     """Whether each run here had the same digest there."""
     findings: list[Finding] = []
-    for job, one, there in zip(jobs, played, elsewhere(jobs), strict=True):
+    for one, there in zip(played, elsewhere(jobs), strict=True):
         if there == one.fingerprint:
-            findings.append(Finding("deterministic", Verdict.HOLDS, "the same in a fresh process", judged=1))
+            findings.append(Finding(DETERMINISTIC, Verdict.HOLDS, "the same in a fresh process", judged=1))
         else:
-            sentence = f"{job.name}, seed {job.seed}: another history in a fresh process"
-            findings.append(Finding("deterministic", Verdict.BROKEN, sentence, 1, 1, (Breach(sentence),)))
+            breach = Breach(ELSEWHERE_DIFFERS)
+            findings.append(Finding(DETERMINISTIC, Verdict.BROKEN, ELSEWHERE_DIFFERS, 1, 1, (breach,)))
     return findings
 
 

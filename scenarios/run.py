@@ -27,12 +27,14 @@ from scenarios.observe import Unreadable
 from scenarios.sound import sound
 from scenarios.world import World
 
-__all__ = ["Numbers", "Run", "play"]
+__all__ = ["DETERMINISTIC", "Numbers", "Run", "play"]
 
 _TROUBLE = (SimulationError, Unreadable, ReplicaDead, JournalFull)
 _REST_FIRST_S = 1.0
 _REST_MAX_S = 30.0
-_TWICE = "deterministic"  # judged by whoever plays a run twice
+DETERMINISTIC = "deterministic"
+"""The check that takes two runs: judged by whoever plays both."""
+
 _TIME_SPARE_US = 24 * 3_600_000_000
 
 
@@ -115,7 +117,7 @@ def play(
     findings: tuple[Finding, ...] = ()
     expected: tuple[Expectation, ...] = ()
     if judged:
-        skip = {*scenario.judge.skip, _TWICE}
+        skip = {*scenario.judge.skip, DETERMINISTIC}
         findings = (*judge(history, _declared(scenario), skip=skip), sound(history))
         expected = expectations(scenario.expect, history)
     return Run(

@@ -6,24 +6,26 @@ is played is the caller's choice; the command line hands in the reference.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
+from scenarios.checks import Finding
 from scenarios.crashes import crash_jobs
 from scenarios.doors import Gateway
 from scenarios.faults import DoesNotStart
-from scenarios.fresh import judged_elsewhere
+from scenarios.fresh import ELSEWHERE_DIFFERS, judged_elsewhere
 from scenarios.gateways import NoSuchGateway
 from scenarios.load import Loaded
+from scenarios.model import Scenario
 from scenarios.report.console import Printer
 from scenarios.report.crashfile import FOLDER, Kept, keep
 from scenarios.report.files import as_json, as_junit, write_json, write_junit
 from scenarios.report.stopwatch import Stopwatch
-from scenarios.report.summary import Sum
-from scenarios.run import play
-from scenarios.sweep import Job, Played, played, refusal, sweep
+from scenarios.report.summary import FileSum, Sum
+from scenarios.run import DETERMINISTIC, play
+from scenarios.sweep import Job, Played, compare, played, refusal, sweep
 
 __all__ = ["SEEDS", "Wish", "replay", "run"]
 
@@ -60,15 +62,20 @@ def run(files: Sequence[Loaded], wish: Wish, gateway: Gateway, printer: Printer)
     ]
     if wish.crash_everywhere:
         jobs = _with_crashes(jobs, wish, printer)
+    scenarios = {(job.path or job.name, job.seed, job.label): job.as_played for job in jobs}
     with printer.progress(len(jobs), "playing"):
         for file, runs in _by_file(_stepping(sweep(jobs, workers=wish.workers), printer)):
             everything += runs
             for one in runs:
                 total.add(one)
             printer.file(total.files[file])
+            _tell(file, total.files[file], scenarios, wish, printer)
     if wish.fresh:
         everything = _fresh(jobs, everything, total)
-    _tell(jobs, total, wish, printer)
+        for file, summed in total.files.items():
+            differs = FileSum(summed.name, summed.path, runs=summed.runs)
+            differs.failed = [run for run in summed.failed if _differs(run)]
+            _tell(file, differs, scenarios, wish, printer)
     printer.summary(total, watch.seconds())
     if wish.json is not None:
         write_json(wish.json, as_json(total, everything, watch.seconds()))
@@ -110,19 +117,23 @@ def _fresh(jobs: Sequence[Job], everything: Sequence[Played], total: Sum) -> lis
     return judged
 
 
-def _tell(jobs: Sequence[Job], total: Sum, wish: Wish, printer: Printer) -> None:
-    """The first failure of each file at length; the first few of each are kept as files."""
-    by_run = {(job.path or job.name, job.seed, job.label): job for job in jobs}
-    for file, one in total.files.items():
-        kept = {
-            index: keep(by_run[file, failed.seed, failed.label].as_played, failed, folder=wish.failures)
-            for index, failed in enumerate(one.failed[:_KEPT_MAX])
-            if failed.refused is None
-        }
-        commands = [(failed, _again(failed, kept.get(index))) for index, failed in enumerate(one.failed)]
-        if commands:
-            (first, again), *others = commands
-            printer.failure(first, again=again, others=others, held=one.runs - len(one.failed))
+def _differs(run: Played) -> bool:
+    return any(one.sentence == ELSEWHERE_DIFFERS for one in run.broken)
+
+
+def _tell(
+    file: str, one: FileSum, scenarios: Mapping[tuple[str, int, str], Scenario], wish: Wish, printer: Printer
+) -> None:
+    """The first failure of a file at length, the others by their commands; the first few are kept."""
+    commands: list[tuple[Played, str]] = []
+    for index, failed in enumerate(one.failed):
+        kept = None
+        if failed.refused is None and index < _KEPT_MAX:
+            kept = keep(scenarios[file, failed.seed, failed.label], failed, folder=wish.failures)
+        commands.append((failed, _again(failed, kept)))
+    if commands:
+        (first, again), *others = commands
+        printer.failure(first, again=again, others=others, held=one.runs - len(one.failed))
 
 
 def _again(failed: Played, kept: Path | None) -> str:
@@ -144,7 +155,10 @@ def replay(kept: Kept, gateway: Gateway, printer: Printer, *, seed: int | None, 
         return 2
     if timeline:
         printer.timeline(run.history)
-    again = played(job, run, watch)
+    more: tuple[Finding, ...] = ()
+    if DETERMINISTIC in kept.broken:
+        more = (compare(run, play(kept.scenario, seed, gateway=gateway, judged=False)),)
+    again = played(job, run, watch, more)
     if again.holds:
         printer.verdict("FIXED" if kept.broken else "HOLDS", kept.name, seed)
         return 0

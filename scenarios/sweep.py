@@ -17,7 +17,7 @@ from scenarios.expect import Expectation
 from scenarios.faults import DoesNotStart
 from scenarios.gateways import NoSuchGateway
 from scenarios.history import Unapplied
-from scenarios.model import Fault, Scenario
+from scenarios.model import Expect, Fault, Scenario
 from scenarios.report.stopwatch import Stopwatch
 from scenarios.run import Numbers, Run, play
 
@@ -53,10 +53,11 @@ class Job:
 
     @property
     def as_played(self) -> Scenario:
-        """The scenario with the faults it is really played with."""
-        return (
-            self.scenario if self.faults is None else self.scenario.model_copy(update={"faults": self.faults})
-        )
+        """The scenario with the faults it is really played with, and the expectations it is held to."""
+        played: dict[str, object] = {} if self.faults is None else {"faults": self.faults}
+        if not self.expect:
+            played["expect"] = Expect()
+        return self.scenario.model_copy(update=played) if played else self.scenario
 
 
 @dataclass(frozen=True, slots=True)

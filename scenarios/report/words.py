@@ -5,6 +5,8 @@ Secrets in a simulation are canaries, so nothing needs hiding; bodies are cut, b
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from fakes.journal import (
     ActPlayed,
     Answered,
@@ -42,6 +44,7 @@ from scenarios.units import amount_text
 __all__ = ["at", "seconds", "words"]
 
 _BODY_MAX = 100
+_PLAIN_MAX = 160
 
 
 def seconds(us: int) -> str:
@@ -151,7 +154,18 @@ def _world(fact: Fact) -> str:
         case Ended():
             return "the run ended" if fact.trouble is None else f"the run ended badly: {fact.trouble}"
         case _:
-            return fact.kind
+            return _plainly(fact)
+
+
+def _plainly(fact: Fact) -> str:
+    """A kind of fact that has no words of its own: its name, and what it says."""
+    said = (
+        f"{field.name} {getattr(fact, field.name)}"
+        for field in fields(fact)
+        if field.name not in ("t_us", "at")
+    )
+    text = f"{fact.kind}: {', '.join(said)}".replace("\n", " ")
+    return text if len(text) <= _PLAIN_MAX else f"{text[:_PLAIN_MAX]}…"
 
 
 def _cut(body: bytes) -> str:

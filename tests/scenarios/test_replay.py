@@ -10,7 +10,7 @@ from scenarios.crashes import crash_jobs, places
 from scenarios.fresh import elsewhere, judged_elsewhere
 from scenarios.history import Crashed
 from scenarios.load import BadScenario, Loaded, load
-from scenarios.model import Crash, Scenario
+from scenarios.model import Crash, Expect, Scenario
 from scenarios.reference import Reference
 from scenarios.report.console import Printer
 from scenarios.report.crashfile import keep, take_up, versions
@@ -52,6 +52,7 @@ def scenario(**parts) -> Scenario:
             "providers": {"rh": {"wire": "runninghub", "plan": {"takes": "4s", "queued": "0s"}}},
             "traffic": [{"send": "task", "provider": "rh", "account": "alice"}],
             "settle": "1m",
+            "expect": {"counts": {"sent": 1}},
             **parts,
         },
         by_alias=True,
@@ -126,6 +127,21 @@ def test_failing_places_are_kept_and_told(tmp_path: Path):
     code = run([file], wish, Toy(), Printer(Console(file=out, width=200, highlight=False)))
     kept = sorted(tmp_path.glob("toys-one-gateway-0-await-*-0.yaml"))
     assert code == 1 and 10 < len(kept) <= 20
+    assert take_up(tmp_path / "toys-one-0.yaml").scenario == file.scenario
     assert f"again: refgate replay {tmp_path / 'toys-one-0.yaml'}" in out.getvalue()
     assert str(kept[0]) in out.getvalue() and "more failed" in out.getvalue()
-    assert take_up(kept[0]).scenario.faults[0].at_await is not None
+    again = take_up(kept[0]).scenario
+    assert again.faults[0].at_await is not None
+    assert again.expect == Expect()  # a crash may change what the file expects: the sweep did not judge it
+
+
+def test_what_differs_elsewhere_is_told(tmp_path: Path, monkeypatch):
+    """A run that another process plays differently is a failure of its file, with a command of its own."""
+    monkeypatch.setattr("scenarios.fresh.elsewhere", lambda jobs: ["other/steps" for _ in jobs])
+    out = io.StringIO()
+    file = Loaded("one", "one.yaml", load(DATA / "holds.yaml").scenario)
+    wish = Wish(seeds=2, fresh=True, failures=tmp_path)
+    code = run([file], wish, Reference(), Printer(Console(file=out, width=200, highlight=False)))
+    assert code == 1
+    assert "a fresh process with another hash seed has another history" in out.getvalue()
+    assert take_up(tmp_path / "one-0.yaml").broken == ("deterministic",)
