@@ -151,40 +151,57 @@ _PLAIN = re.compile(rf"\$(?:{_STEP.pattern})*")
 
 @dataclass(frozen=True, slots=True)
 class JsonPath:
-    """A compiled JSONPath (RFC 9535)."""
+    """A compiled JSONPath (RFC 9535). `steps`: the names and indices that lead there, where the path is as
+    plain as that; else None.
+    """
 
     text: str
     query: jsonpath_rfc9535.JSONPathQuery
+    steps: tuple[str | int, ...] | None
 
     def first(self, document: Any) -> tuple[bool, Any]:
         """Whether anything is there, and the first that is."""
+        if self.steps is not None:
+            return _led(self.steps, document)
         try:
             node = self.query.find_one(document)
         except jsonpath_rfc9535.JSONPathError:  # too deep to descend into
             return False, None
         return (False, None) if node is None else (True, node.value)
 
-    @property
-    def steps(self) -> tuple[str | int, ...]:
-        """The names and indices that lead there, where the path is as plain as that; else nothing."""
-        # The canonical text is the same in all versions of the library; what it is made of is not.
-        canonical = str(self.query)
-        if not _PLAIN.fullmatch(canonical):
-            return ()
-        return tuple(int(index) if index else name for name, index in _STEP.findall(canonical))
-
     def __str__(self) -> str:
         return self.text
+
+
+def _led(steps: tuple[str | int, ...], document: Any) -> tuple[bool, Any]:
+    value = document
+    for step in steps:
+        if isinstance(step, str):
+            if not isinstance(value, dict) or step not in value:
+                return False, None
+        elif not isinstance(value, list) or step >= len(value):
+            return False, None
+        value = value[step]
+    return True, value
+
+
+def _steps(query: jsonpath_rfc9535.JSONPathQuery) -> tuple[str | int, ...] | None:
+    # The canonical text is the same in all versions of the library; what it is made of is not.
+    canonical = str(query)
+    if not _PLAIN.fullmatch(canonical):
+        return None
+    return tuple(int(index) if index else name for name, index in _STEP.findall(canonical))
 
 
 def _json_path(value: Any) -> JsonPath:
     if not isinstance(value, str):
         raise ValueError("a JSONPath is text such as '$.data.task_id'")
     try:
-        return JsonPath(value, jsonpath_rfc9535.compile(value))
+        query = jsonpath_rfc9535.compile(value)
     except jsonpath_rfc9535.JSONPathError as error:
         reason = str(error).split(",")[0]
         raise ValueError(f"{value!r} is not a JSONPath: {reason}") from None
+    return JsonPath(value, query, _steps(query))
 
 
 class Secret:

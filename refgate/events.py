@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, ClassVar
 
 __all__ = [
@@ -180,11 +181,18 @@ class Failed(Event):
 
 def as_mapping(event: Event) -> dict[str, Any]:
     """The fact's fields by name, `None` left out."""
-    values = {field.name: getattr(event, field.name) for field in fields(event)}
-    return {name: value for name, value in values.items() if value is not None}
+    kind: Any = type(event)  # mypy takes a dataclass for something without a hash
+    return {name: value for name in _names(kind) if (value := getattr(event, name)) is not None}
+
+
+@lru_cache(maxsize=128)
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def line(event: Event) -> str:
     """One canonical line for a fact: equal facts give equal text in every process."""
-    shown = {"event": event.kind, "level": event.level, **as_mapping(event)}
-    return json.dumps(shown, ensure_ascii=True, separators=(",", ":"))
+    return _encode({"event": event.kind, "level": event.level, **as_mapping(event)})

@@ -72,6 +72,7 @@ class Gateway:
             emit=self._emit,
             wake_deliverer=self._deliverer.wake,
             afterwards=Afterwards(),
+            phases=_phases(settings),
         )
         self._reconciler = Reconciler(
             self.store,
@@ -250,6 +251,11 @@ class _Exchange:
         out = Outgoing(method, url, headers, body)
         reply = await self._upstream.ask(out, phases=self._phases, body_max=_BILLING_ANSWER_MAX)
         return None if isinstance(reply, Failure) else reply
+
+
+def _phases(settings: Settings) -> Phases:
+    times = settings.timeouts
+    return Phases(times.connect_us, times.read_us, times.write_us, times.pool_us, times.total_us)
 
 
 def _cadence(settings: Settings) -> Cadence:

@@ -7,6 +7,7 @@ encoding of a body that the gateway has read) stays behind even where a configur
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -75,6 +76,8 @@ _OF_THE_CONNECTION = frozenset(
 )
 _NEVER = _HOP_BY_HOP | _OF_THE_BODY | _CREDENTIALS | _OURS | _OF_THE_CONNECTION
 
+_BREAKS = re.compile("[\r\n\0]")
+
 _REQUEST = ("accept", "accept-language", "content-type", "prefer")
 _ANSWER = (
     "cache-control",
@@ -120,10 +123,7 @@ def _crossing(given: Iterable[tuple[str, str]], allowed: tuple[str, ...]) -> Pai
     return tuple(
         (name, value)
         for name, value in pairs
-        if _listed(name, allowed)
-        and name not in _NEVER
-        and name not in named
-        and not any(char in value for char in "\r\n\0")
+        if _listed(name, allowed) and name not in _NEVER and name not in named and not _BREAKS.search(value)
     )
 
 

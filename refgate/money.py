@@ -71,20 +71,25 @@ def parse_price(value: object) -> Decimal:
 
 def charge_nanos(units: object, *, unit_price: Decimal, max_nanos: int) -> int:
     """units × unit price, rounded once, half up. Raises BadUsage rather than guess, clip or wrap."""
-    exact = Fraction(_number(units)) * Fraction(unit_price) * NANOS_PER_USD
-    nanos = (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+    number, number_parts = _number(units).as_integer_ratio()
+    price, price_parts = unit_price.as_integer_ratio()
+    exact, parts = number * price * NANOS_PER_USD, number_parts * price_parts
+    nanos = (2 * exact + parts) // (2 * parts)
     if nanos > max_nanos:
         raise BadUsage("too_large")
     return nanos
 
 
-def loads_exact(text: str | bytes) -> Any:
-    """JSON with numbers kept as they were written. Raises ValueError for everything that is not JSON.
+def loads_exact(text: str | bytes, *, once: bool = False) -> Any:
+    """JSON with numbers kept as they were written. Raises ValueError for everything that is not JSON, and
+    with `once` for objects in which a name is given twice.
 
     An integer of any length is JSON, though `int` refuses to read it: it comes out as a Decimal.
     """
+    if isinstance(text, bytes):
+        text = text.decode(json.detect_encoding(text))
     try:
-        return json.loads(text, parse_float=_decimal, parse_int=_int, parse_constant=Decimal)
+        return (_ONCE if once else _EXACT).decode(text)
     except RecursionError as deep:
         raise ValueError("nested too deeply") from deep
 
@@ -98,6 +103,19 @@ def _decimal(digits: str) -> Decimal:
         return Decimal(digits)
     except InvalidOperation:  # an exponent beyond what Decimal holds
         return Decimal("NaN")
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is given twice")
+    return found
+
+
+_EXACT = json.JSONDecoder(parse_float=_decimal, parse_int=_int, parse_constant=Decimal)
+_ONCE = json.JSONDecoder(
+    parse_float=_decimal, parse_int=_int, parse_constant=Decimal, object_pairs_hook=_without_repeats
+)
 
 
 def _number(value: object) -> Decimal:

@@ -17,6 +17,8 @@ __all__ = ["BadPath", "Path", "Pattern", "fill", "fill_plain", "placeholders", "
 
 _PATH_MAX = 4096
 _SAFE = "-._~!$&'()*+,;=:@"  # RFC 3986 pchar, save the percent sign
+_USUAL = re.compile(rb"(/[A-Za-z0-9_~!$&'()*+,;=:@-][A-Za-z0-9_~!$&'()*+,;=:@.-]*)+/?")
+# Nothing encoded, no segment that begins with a dot: written in the canonical form already.
 _DOTS = re.compile(r"\.{1,2}(;.*)?\Z", re.DOTALL)  # `..;x` is `..` to servers that know path parameters
 _ENCODED_AGAIN = re.compile(r"%[0-9A-Fa-f]{2}")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -40,6 +42,9 @@ class Path:
         """Reads the raw bytes of a path, as they came on the wire. Raises BadPath on any trick."""
         if len(raw) > _PATH_MAX:
             raise BadPath(f"the path is longer than {_PATH_MAX} bytes")
+        if _USUAL.fullmatch(raw):
+            text = raw.decode("ascii")
+            return cls(tuple(text[1:].split("/")), text)
         if not raw.startswith(b"/"):
             raise BadPath("the path does not begin with a slash")
         if _BROKEN_ESCAPE.search(raw):
@@ -54,6 +59,11 @@ class Path:
     def of(cls, segments: tuple[str, ...]) -> Path:
         """Segments that are decoded already, and known to be free of tricks."""
         return cls(segments, "/" + "/".join(quote(segment, safe=_SAFE) for segment in segments))
+
+    @property
+    def below(self) -> Path:
+        """What is below the first segment, as a path of its own."""
+        return Path(self.segments[1:] or ("",), "/" + self.text[1:].partition("/")[2])
 
     @property
     def significant(self) -> tuple[str, ...]:
@@ -145,9 +155,9 @@ def _aligned(pattern: tuple[str, ...], given: tuple[str, ...]) -> dict[str, str]
         return None
     captures: dict[str, str] = {}
     for want, have in zip(pattern, given, strict=True):
-        if name := _NAME.fullmatch(want):
-            captures[name[1]] = have
-        elif want not in ("*", have):
+        if want[0] == "{":  # a name: plain text holds no braces
+            captures[want[1:-1]] = have
+        elif want not in (have, "*"):
             return None
     return captures
 

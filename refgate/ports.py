@@ -158,6 +158,21 @@ class Attempt:
     failure: str | None = None
     ended_us: int | None = None
 
+    def over(self, *, status: int | None, failure: str | None, ended_us: int) -> Attempt:
+        """The same attempt with its end."""
+        return Attempt(
+            self.attempt_id,
+            self.call_id,
+            self.provider,
+            self.op,
+            self.method,
+            self.path,
+            self.started_us,
+            status,
+            failure,
+            ended_us,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

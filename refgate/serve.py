@@ -27,8 +27,8 @@ from refgate.events import Event, Listening
 from refgate.gateway import Gateway
 from refgate.logs import LibraryLog, event_log
 from refgate.ports import Ports
+from refgate.sockets import real_transport
 from refgate.store.database import open_database
-from refgate.upstream import real_transport
 
 __all__ = ["Server", "check", "production_ports", "serve", "server"]
 

@@ -9,25 +9,21 @@ key. Knows nothing of providers, calls or money, and never tries twice.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import cast
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from refgate.headers import Pairs
 from refgate.ports import Answer
 
-__all__ = ["Failure", "FailureKind", "Outgoing", "Phases", "Stream", "Upstream", "real_transport"]
-
+__all__ = ["Failure", "FailureKind", "Outgoing", "Phases", "Stream", "Upstream"]
 
 _ADDRESSES_KEPT = 1024
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # these say how long their body is, even if there is none
 
 
 class FailureKind(StrEnum):
@@ -120,10 +116,12 @@ class Stream:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body, decoded. Ends early, with `failure` set, where it broke."""
         try:
-            _refuse_encoding(self._response)
-            async with aclosing(_bytes(self._response)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
+            pieces = _pieces(self._response, self.headers)
+            try:
+                async for piece in pieces:
+                    yield piece
+            finally:
+                await _end(pieces)
         except _CAUGHT as error:
             self.failure = _failure(error, self.status)
 
@@ -134,7 +132,7 @@ class Upstream:
     def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
         self._transport = transport
         # Most requests of a gateway go to a few addresses, and reading an address is dear.
-        self._url = lru_cache(maxsize=_ADDRESSES_KEPT)(httpx.URL)
+        self._address = lru_cache(maxsize=_ADDRESSES_KEPT)(_address)
 
     async def ask(self, out: Outgoing, *, phases: Phases, body_max: int) -> Answer | Failure:
         """Sends a request and reads its whole answer, decoded, of at most `body_max` bytes."""
@@ -144,7 +142,8 @@ class Upstream:
                 response = await self._transport.handle_async_request(self._request(out, phases))
                 try:
                     status = response.status_code
-                    body = await _read(response, body_max)
+                    headers = _pairs(response)
+                    body = await _read(response, headers, body_max)
                 finally:
                     await _close(response)
         except TimeoutError:
@@ -153,7 +152,7 @@ class Upstream:
             return _failure(error, status)
         if body is None:
             return Failure(FailureKind.TOO_LARGE, status)
-        return Answer(status, _pairs(response), body)
+        return Answer(status, headers, body)
 
     @asynccontextmanager
     async def stream(self, out: Outgoing, *, phases: Phases) -> AsyncIterator[Stream | Failure]:
@@ -180,42 +179,61 @@ class Upstream:
         await self._transport.aclose()
 
     def _request(self, out: Outgoing, phases: Phases) -> httpx.Request:
-        return httpx.Request(
-            out.method,
-            self._url(out.url),
-            headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in out.headers],
-            content=out.body,
-            extensions={"timeout": phases.extension},
-        )
+        """What goes out, whole: httpx adds and encodes nothing where it is given a stream."""
+        url, host = self._address(out.url)
+        headers = [host, *((name.encode("latin-1"), value.encode("latin-1")) for name, value in out.headers)]
+        if out.body or out.method in _WITH_BODY:
+            headers.append((b"content-length", b"%d" % len(out.body)))
+        extensions = {"timeout": phases.extension}
+        stream = httpx.ByteStream(out.body)
+        request = httpx.Request(out.method, url, headers=headers, stream=stream, extensions=extensions)
+        request.read()
+        return request
 
 
-async def _read(response: httpx.Response, body_max: int) -> bytes | None:
+def _address(url: str) -> tuple[httpx.URL, tuple[bytes, bytes]]:
+    """An address, and the header that names its host."""
+    found = httpx.URL(url)
+    return found, (b"host", found.netloc)
+
+
+async def _read(response: httpx.Response, headers: Pairs, body_max: int) -> bytes | None:
     """The decoded body, or None where it is larger than the limit; no more than that is kept."""
-    _refuse_encoding(response)
     parts: list[bytes] = []
     size = 0
-    async with aclosing(_bytes(response)) as chunks:
-        async for chunk in chunks:
-            size += len(chunk)
+    pieces = _pieces(response, headers)
+    try:
+        async for piece in pieces:
+            size += len(piece)
             if size > body_max:
                 return None
-            parts.append(chunk)
+            parts.append(piece)
+    finally:
+        await _end(pieces)
     return b"".join(parts)
 
 
 _DECODED = frozenset({"", "identity", "gzip", "deflate"})
 
 
-def _refuse_encoding(response: httpx.Response) -> None:
-    """An encoding that cannot be taken off, and was not asked for, would reach the caller as garbage."""
-    named = response.headers.get("content-encoding", "")
-    if not {one.strip().lower() for one in named.split(",")} <= _DECODED:
+def _pieces(response: httpx.Response, headers: Pairs) -> AsyncIterator[bytes]:
+    """The body as it comes, decoded where it is encoded.
+
+    An encoding that cannot be taken off, and was not asked for, would reach the caller as garbage.
+    """
+    named = [value for name, value in headers if name == "content-encoding"]
+    if not named:
+        assert isinstance(response.stream, httpx.AsyncByteStream)  # as every asynchronous transport gives
+        return aiter(response.stream)
+    if not {one.strip().lower() for one in ",".join(named).split(",")} <= _DECODED:
         raise httpx.DecodingError("encoding")
+    return response.aiter_bytes()
 
 
-def _bytes(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    # Declared as an iterator; it is a generator, and must be closed where it is left early.
-    return cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
+async def _end(pieces: AsyncIterator[bytes]) -> None:
+    """A generator that is left early must be closed; other iterators need nothing."""
+    if isinstance(pieces, AsyncGenerator):
+        await pieces.aclose()
 
 
 async def _close(response: httpx.Response) -> None:
@@ -253,58 +271,3 @@ def _failure(error: Exception, status: int | None) -> Failure:
         # The head of an answer is proof that the request went out, whatever a library calls the rest.
         kind = FailureKind.READ
     return Failure(kind, status)
-
-
-class _Sockets(httpx.AsyncBaseTransport):
-    """The aiohttp-backed transport, with its failures told apart truly.
-
-    It reports a connection that broke after the request was written as a connect time-out, which
-    here would mean "the provider heard nothing".
-    """
-
-    def __init__(self, inner: AiohttpTransport) -> None:
-        self._inner = inner
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        try:
-            return await self._inner.handle_async_request(request)
-        except (httpx.HTTPError, aiohttp.ClientError) as error:
-            cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__
-        raise _true(cause)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-def _true(cause: BaseException | None) -> httpx.TransportError:
-    match cause:
-        case aiohttp.ConnectionTimeoutError():
-            return httpx.ConnectTimeout("connect")
-        case aiohttp.ClientConnectorError() | aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return httpx.ConnectError("connect")
-        case aiohttp.ServerTimeoutError():
-            return httpx.ReadTimeout("read")
-        case aiohttp.ClientConnectionError():
-            return httpx.ReadError("read")
-        case _:
-            return httpx.RemoteProtocolError("protocol")
-
-
-def real_transport(*, connections_max: int) -> httpx.AsyncBaseTransport:
-    """Real sockets: one pool and one TLS context, no cookies, no environment, nothing sent twice."""
-    tls = ssl.create_default_context()
-
-    def session() -> aiohttp.ClientSession:
-        made = aiohttp.ClientSession(
-            # Shorter than any server keeps an idle connection: a submit must not meet a closing one.
-            connector=aiohttp.TCPConnector(ssl=tls, limit=connections_max, keepalive_timeout=4.0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
-            trust_env=False,
-        )
-        # aiohttp repeats an idempotent request on its own when a kept connection breaks, and offers
-        # no public way out; an attempt that nobody recorded must not go out.
-        made._retry_connection = False
-        return made
-
-    return _Sockets(AiohttpTransport(verify=tls, trust_env=False, client=session))

@@ -1,8 +1,9 @@
 """One direction of one connection: first in, first out, however the scheduler turns.
 
 What is pushed at one instant travels together, as one message. A message takes as long as its link says,
-but never overtakes the one before it; everything due at one instant is delivered by one timer. There is no task in here: a push is an append, a delivery a callback.
-Knows nothing of what the messages mean, save that bytes have a length when they trickle.
+but never overtakes the one before it; everything due at one instant is delivered by one timer. There is no
+task in here: a push is an append, a delivery a callback. Knows nothing of what the messages mean, save that
+bytes have a length when they trickle.
 """
 
 from __future__ import annotations

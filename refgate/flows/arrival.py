@@ -109,11 +109,11 @@ def _path(knock: Knock) -> Path:
 
 
 def _provider(settings: Settings, path: Path) -> tuple[str, Provider, Path]:
-    name, *rest = path.segments
+    name = path.segments[0]
     provider = settings.providers.get(name)
     if provider is None or not provider.enabled:
         raise Refusal(Code.PROVIDER_UNKNOWN, "there is no such provider")
-    return name, provider, Path.of(tuple(rest) or ("",))
+    return name, provider, path.below
 
 
 def _account(caller: Caller, knock: Knock) -> str:

@@ -6,8 +6,6 @@ too. How the end is written depends on what it means, so whoever asked does that
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from refgate.events import AttemptEnded, Failed
 from refgate.flows.works import Works
 from refgate.ports import Answer, Attempt, StoreUnavailable
@@ -24,25 +22,25 @@ def opened(works: Works, *, op: str, provider: str, method: str, path: str, call
 def ended(works: Works, attempt: Attempt, reply: Answer | Failure) -> Attempt:
     """The row with the end that this reply means."""
     failure = reply.kind.value if isinstance(reply, Failure) else None
-    return over(works, replace(attempt, status=reply.status, failure=failure))
+    return over(works, attempt, status=reply.status, failure=failure)
 
 
-def over(works: Works, attempt: Attempt) -> Attempt:
-    """The row of an attempt whose status and failure are known, ended now and told to the sink."""
-    done = replace(attempt, ended_us=works.clock())
+def over(works: Works, attempt: Attempt, *, status: int | None, failure: str | None) -> Attempt:
+    """The row of an attempt that ended now, so; told to the sink."""
+    now_us = works.clock()
     works.emit(
         AttemptEnded(
-            t_us=works.clock(),
-            attempt_id=done.attempt_id,
-            call_id=done.call_id,
-            provider=done.provider,
-            op=done.op,
-            status=done.status,
-            failure=done.failure,
-            took_us=works.clock() - done.started_us,
+            t_us=now_us,
+            attempt_id=attempt.attempt_id,
+            call_id=attempt.call_id,
+            provider=attempt.provider,
+            op=attempt.op,
+            status=status,
+            failure=failure,
+            took_us=now_us - attempt.started_us,
         )
     )
-    return done
+    return attempt.over(status=status, failure=failure, ended_us=now_us)
 
 
 async def ask(

@@ -148,7 +148,7 @@ def recovered(path: JsonPath, task_id: str) -> Answer:
     The provider's own answer is lost; this is what its caller needs of it.
     """
     document: Any = task_id
-    for step in reversed(path.steps):
+    for step in reversed(path.steps or ()):
         document = [None] * step + [document] if isinstance(step, int) else {step: document}
     if not path.steps:
         document = {"task_id": task_id}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from dataclasses import replace
 from typing import NoReturn
 
 from starlette.types import Receive, Scope, Send
@@ -59,12 +58,13 @@ class Forwarded:
         self._works = works
         self._asked = asked
         self._attempt = attempt
+        self._status: int | None = None
         self._begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure = await self._bounded(receive, send)
-        self._attempt = replace(self._attempt, failure=failure)
-        await attempts.close(self._works, attempts.over(self._works, self._attempt))
+        over = attempts.over(self._works, self._attempt, status=self._status, failure=failure)
+        await attempts.close(self._works, over)
         if failure is not None and failure != "caller_left" and not self._begun:
             told = unanswered(Failure(FailureKind(failure)), self._attempt.call_id)
             await refused(told)(scope, receive, send)
@@ -93,7 +93,7 @@ class Forwarded:
         async with self._works.upstream.stream(out, phases=self._works.phases) as stream:
             if isinstance(stream, Failure):
                 return stream.kind.value
-            self._attempt = replace(self._attempt, status=stream.status)
+            self._status = stream.status
             await self._relay(stream, send)
             return None if stream.failure is None else stream.failure.kind.value
 

@@ -51,7 +51,8 @@ class Polled:
 async def query(works: Works, asked: Asked, met: MetQuery) -> Response:
     """A caller's poll."""
     call = await owned(works, asked, task_id_of(met.route.task_id, asked, met.captures))
-    final = await works.store.answer(call.call_id, "final")
+    # A call without an outcome has no final answer yet.
+    final = None if call.outcome is None else await works.store.answer(call.call_id, "final")
     if final is None:
         polled = Polled(call, asked.provider, met.route)
         final = await poll(works, polled, asked.outgoing(), asked.path.text)
@@ -112,7 +113,8 @@ async def _end(works: Works, polled: Polled, attempt: Attempt, reply: Answer, en
     )
     if won:
         _tell(works, call, verdict)
-    elif verdict.outcome is Outcome.SUCCESS:
+        return answer
+    if verdict.outcome is Outcome.SUCCESS:
         await _late(works, call, verdict)
     stored = await works.store.answer(call.call_id, "final")
     return answer if stored is None else stored

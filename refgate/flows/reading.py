@@ -130,9 +130,9 @@ def _is_something(path: JsonPath | None, answer: Any) -> bool:
     return found and value is not None and value != "" and value is not False
 
 
-def document(body: bytes) -> Any:
-    """A body as JSON, numbers exact. Raises ValueError."""
-    return loads_exact(body.decode("utf-8-sig"))
+def document(body: bytes, *, once: bool = False) -> Any:
+    """A body as JSON, numbers exact; `once`: only one that gives each name once. Raises ValueError."""
+    return loads_exact(body.decode("utf-8-sig"), once=once)
 
 
 def as_task_id(value: Any) -> str | None:

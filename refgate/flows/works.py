@@ -76,11 +76,7 @@ class Works:
     emit: Callable[[Event], None]
     wake_deliverer: Callable[[], None]
     afterwards: Afterwards
-
-    @property
-    def phases(self) -> Phases:
-        times = self.settings.timeouts
-        return Phases(times.connect_us, times.read_us, times.write_us, times.pool_us, times.total_us)
+    phases: Phases
 
     @property
     def retry_after_s(self) -> int:

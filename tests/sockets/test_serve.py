@@ -24,7 +24,8 @@ from fakes.server import serve
 from fakes.tasks import TaskPlan, TaskProvider
 from refgate import Settings
 from refgate.serve import Server, server
-from refgate.upstream import Failure, FailureKind, Outgoing, Phases, Upstream, real_transport
+from refgate.sockets import real_transport
+from refgate.upstream import Failure, FailureKind, Outgoing, Phases, Upstream
 from tests.refgate.edge_kit import ENVIRON, config
 
 S = 1_000_000
