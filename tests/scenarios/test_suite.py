@@ -1,4 +1,4 @@
-"""The built-in suite holds on the reference gateway, and no promise of the suite goes unjudged."""
+"""The built-in suite and the regressions hold on the reference gateway, and no promise goes unjudged."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -13,12 +13,13 @@ from scenarios.sweep import Job, Played, play_job
 
 SUITE = gateways.FOLDER.parent
 FILES = find([SUITE])
+REGRESSIONS = find([SUITE.parent / "regressions"])
 SEEDS = range(1, 4)
 TWICE = frozenset({"first/embedded", "first/remote", "crashes/at-an-await", "network/resets"})
 
 
 def named(path: Path) -> str:
-    return str(path.relative_to(SUITE).with_suffix(""))
+    return str(path.relative_to(SUITE.parent).with_suffix("")).removeprefix("suite/")
 
 
 def played(path: Path, seed: int, *, twice: bool = False) -> Played:
@@ -35,7 +36,7 @@ def trouble(one: Played) -> list[str]:
     return [f"{one.name}, seed {one.seed}: {what}" for what in (*broken, *unmet, *lost, *refused)]
 
 
-@pytest.mark.parametrize("path", FILES, ids=named)
+@pytest.mark.parametrize("path", [*FILES, *REGRESSIONS], ids=named)
 def test_file_holds(path: Path) -> None:
     """Every promise and every expectation of a file holds with several seeds, and every fault came."""
     assert [what for seed in SEEDS for what in trouble(played(path, seed))] == []
