@@ -9,14 +9,18 @@ make statements fail as a locked, full or broken disk would. It never judges and
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, NoReturn, Self
+from urllib.parse import quote
 
 from fakes.time import Owner, PowerCut
 
-__all__ = ["CommitCut", "Power", "StoreLaw", "connect"]
+__all__ = ["CommitCut", "Power", "StoreLaw", "connect", "kept"]
+
+_SHARED_MEMORY = (3, 36)  # from this version on, connections of one name share one memory
 
 _Point = Literal["begin", "commit", "write", "other"]
 
@@ -210,13 +214,36 @@ def _no_scripts() -> sqlite3.NotSupportedError:
     return sqlite3.NotSupportedError("executescript commits behind one's back: use BEGIN, execute, COMMIT")
 
 
-def connect(path: str, power: Power) -> sqlite3.Connection:
-    """A connection to the store file for one incarnation. It never waits: nobody holds a lock for long."""
+@contextmanager
+def kept(path: str) -> Iterator[str]:
+    """A store that stays for the length of the block, whoever opens and closes it meanwhile; its name.
+
+    It lies in SQLite's own memory file system, where each connection is what it is on a file, and nothing
+    is spent on a disk that no power cut here can reach. Where SQLite has none, it is the file at `path`.
+    """
+    name = f"file:{quote(path)}?vfs=memdb"
+    try:
+        if sqlite3.sqlite_version_info < _SHARED_MEMORY:
+            raise sqlite3.OperationalError("each connection would have a memory of its own")
+        anchor = sqlite3.connect(name, uri=True)
+    except sqlite3.OperationalError:
+        yield path
+        return
+    with closing(anchor):
+        yield name
+
+
+def connect(store: str, power: Power) -> sqlite3.Connection:
+    """A connection to the store for one incarnation. It never waits: nobody holds a lock for long."""
     power.check()
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, factory=_Connection)
+    in_memory = store.startswith("file:")
+    connection = sqlite3.connect(
+        store, timeout=0, isolation_level=None, factory=_Connection, cached_statements=256, uri=in_memory
+    )
     connection.power = power
     power.open.append(connection)
-    for pragma in ("journal_mode = WAL", "synchronous = OFF", "foreign_keys = ON"):
+    journal = "MEMORY" if in_memory else "WAL"
+    for pragma in (f"journal_mode = {journal}", "synchronous = OFF", "foreign_keys = ON"):
         # Durability is what the cut simulates, so nothing needs to reach a disk.
         sqlite3.Connection.execute(connection, f"PRAGMA {pragma}")
     return connection

@@ -17,6 +17,7 @@ from fakes.journal import Journal, JournalFull
 from fakes.time import Options, SimulationError, current_loop, run_virtual
 from scenarios import gateways
 from scenarios.checks import Finding, Verdict, judge
+from scenarios.database import kept
 from scenarios.declared import Declared
 from scenarios.doors import Gateway
 from scenarios.expect import Expectation, expectations
@@ -109,8 +110,11 @@ def play(
         step_cost_us=scenario.schedule.step_cost,
         time_max_us=_time_max_us(scenario),
     )
-    with tempfile.TemporaryDirectory(prefix="refgate-", dir=_memory()) as folder:
-        stage = _Stage(scenario, gateway, journal, str(Path(folder) / "store.sqlite"))
+    with (
+        tempfile.TemporaryDirectory(prefix="refgate-", dir=_memory()) as folder,
+        kept(str(Path(folder) / "store.sqlite")) as store,
+    ):
+        stage = _Stage(scenario, gateway, journal, store)
         trouble = stage.run(seed, options)
     journal.record(Ended(t_us=stage.now_us, at="world", trouble=trouble))
     history = History(journal)

@@ -46,7 +46,7 @@ class _Heard(list[_T], Generic[_T]):
 
 
 class World:
-    """Everything that is there. `store` is the path of a file that does not exist yet."""
+    """Everything that is there. `store` names one that holds nothing yet."""
 
     def __init__(
         self, scenario: Scenario, *, gateway: Gateway, loop: SimLoop, journal: Journal, store: str

@@ -1,20 +1,21 @@
 """A replica's store: real SQLite to whoever uses it, and to the world a place to count, fail and cut."""
 
 import sqlite3
-from contextlib import closing
-from pathlib import Path
+from contextlib import closing, nullcontext
 
 import pytest
 
 from fakes.time import Owner, PowerCut
-from scenarios.database import CommitCut, Power, StoreLaw, connect
+from scenarios.database import CommitCut, Power, StoreLaw, connect, kept
+
+IN_MEMORY = sqlite3.sqlite_version_info >= (3, 36)
 
 
 class Bench:
     """One incarnation's connection, with what the world hears of it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = str(path / "store.sqlite")
+    def __init__(self, store: str) -> None:
+        self.path = store
         self.owner = Owner("gateway-0", 1, 1)
         self.commits = 0
         self.failed: list[str] = []
@@ -56,16 +57,19 @@ class Bench:
         return law
 
     def rows(self) -> list[int]:
-        """As somebody else sees the file."""
-        with closing(sqlite3.connect(self.path)) as other:
+        """As somebody else sees the store."""
+        with closing(sqlite3.connect(self.path, uri=True)) as other:
             return [row[0] for row in other.execute("SELECT n FROM t ORDER BY n")]
 
 
-@pytest.fixture
-def bench(tmp_path):
-    bench = Bench(tmp_path)
-    yield bench
-    bench.power.drop()
+@pytest.fixture(params=["file", "memory"])
+def bench(tmp_path, request):
+    path = tmp_path / "store.sqlite"
+    with kept(str(path)) if request.param == "memory" else nullcontext(str(path)) as store:
+        bench = Bench(store)
+        yield bench
+        bench.power.drop()
+        assert path.exists() == (request.param == "file" or not IN_MEMORY)
 
 
 def transaction(cx: sqlite3.Connection, number: int) -> None:
@@ -188,3 +192,22 @@ def test_scripts_are_refused(bench):
         bench.cx.executescript("INSERT INTO t VALUES (1)")
     with pytest.raises(sqlite3.NotSupportedError, match="executescript"):
         bench.cx.cursor().executescript("INSERT INTO t VALUES (1)")
+
+
+def test_a_store_is_kept_while_nobody_has_it_open(tmp_path):
+    """As a file is; and the next one of the same name begins empty."""
+    with kept(str(tmp_path / "a")) as store:
+        bench = Bench(store)
+        transaction(bench.cx, 1)
+        bench.power.drop()
+        assert bench.rows() == [1]
+    if IN_MEMORY:
+        with kept(str(tmp_path / "a")) as store, closing(sqlite3.connect(store, uri=True)) as cx:
+            assert cx.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+
+
+def test_an_older_sqlite_keeps_a_file(tmp_path, monkeypatch):
+    """Its connections could not share a memory."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 35, 5))
+    with kept(str(tmp_path / "a")) as store:
+        assert store == str(tmp_path / "a")
