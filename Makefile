@@ -32,7 +32,7 @@ check: $(READY)  ## format, lint, types, import rules, docs made from code
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --verbose | tail -n 20
+	@$(BIN)/lint-imports --no-logo
 
 docs: $(READY)  ## write the pages that are made from the code
 	@$(BIN)/python -m scenarios.pages
