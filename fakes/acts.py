@@ -1,7 +1,8 @@
 """The vocabulary of misbehaviour: every act by its name in a scenario file.
 
 `do: {rate_limited: {retry_after: 30s}}` names exactly one act with its parameters. What each act is
-stands in `fakes.answer_acts` and `fakes.task_acts`; when and whom it meets, in `fakes.script`.
+stands in `fakes.answer_acts`, `fakes.task_acts` and `fakes.chat_acts`; when and whom it meets, in
+`fakes.script`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,25 @@ from fakes.answer_acts import (
     Reset,
     SetCookie,
 )
+from fakes.chat_acts import (
+    AnswerLeak,
+    BrokenToolCall,
+    ChatRateLimited,
+    ChatTakes,
+    ChatUsage,
+    Completes,
+    ContentFilter,
+    CutStream,
+    Duplicated,
+    ErrorIn200,
+    Framing,
+    MalformedChunk,
+    NoFinish,
+    OddAnswer,
+    Stall,
+    StreamError,
+    Truncated,
+)
 from fakes.play import Play, Strict
 from fakes.task_acts import (
     AcceptedTwice,
@@ -50,7 +70,7 @@ from fakes.task_acts import (
     Usage,
 )
 
-__all__ = ["BillingDo", "Do", "ProviderDo"]
+__all__ = ["BillingDo", "ChatDo", "Do", "ProviderDo"]
 
 
 class Do(Strict):
@@ -113,6 +133,45 @@ class ProviderDo(Do):
     idempotency: Idempotency | None = None
     accepted_twice: AcceptedTwice | None = None
     same_task_id: SameTaskId | None = None
+
+
+class ChatDo(Do):
+    """The acts of a provider of language models."""
+
+    error: Error | None = None
+    rate_limited: ChatRateLimited | None = None
+    quota: Quota | None = None
+    concurrency: Concurrency | None = None
+    rejected: Rejected | None = None
+    not_ready: NotReady | None = None
+    odd_body: OddBody | None = None
+    error_in_200: ErrorIn200 | None = None
+    never_answers: NeverAnswers | None = None
+    drop: Drop | None = None
+    reset: Reset | None = None
+    garbage: Garbage | None = None
+    accepted_and_lost: AcceptedAndLost | None = None
+    cut: Cut | None = None
+    latency: Latency | None = None
+    answer_headers: AnswerHeaders | None = None
+    set_cookie: SetCookie | None = None
+    compressed: Compressed | None = None
+    bloated: Bloated | None = None
+    completes: Completes | None = None
+    takes: ChatTakes | None = None
+    content_filter: ContentFilter | None = None
+    stream_error: StreamError | None = None
+    stall: Stall | None = None
+    truncated: Truncated | None = None
+    cut_stream: CutStream | None = None
+    malformed_chunk: MalformedChunk | None = None
+    duplicated: Duplicated | None = None
+    framing: Framing | None = None
+    usage: ChatUsage | None = None
+    no_finish: NoFinish | None = None
+    odd_answer: OddAnswer | None = None
+    broken_tool_call: BrokenToolCall | None = None
+    answer_leak: AnswerLeak | None = None
 
 
 class BillingDo(Do):

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from fakes.durations import DurationUs
-from fakes.play import OPS_SUBMIT, Category, OddKind, Play, Reason, RetryAfterForm
+from fakes.play import OPS_BILLED, Category, OddKind, Play, Reason, RetryAfterForm
 
 __all__ = [
     "AcceptedAndLost",
@@ -74,7 +74,7 @@ class Quota(Play):
 class Concurrency(Play):
     """The limit on tasks at work: a submit beyond `limit` of them is refused."""
 
-    ops: ClassVar[frozenset[str]] = OPS_SUBMIT
+    ops: ClassVar[frozenset[str]] = OPS_BILLED
     limit: int = Field(ge=0)
 
 
@@ -146,7 +146,7 @@ class AcceptedAndLost(Lost):
     `invalid_json` and `empty` answer 200.
     """
 
-    ops: ClassVar[frozenset[str]] = OPS_SUBMIT
+    ops: ClassVar[frozenset[str]] = OPS_BILLED
 
 
 class AppliedButAnswerLost(Lost):

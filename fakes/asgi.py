@@ -85,6 +85,7 @@ class Reply:
     status: int
     body: bytes = b""
     headers: Headers = ()
+    chunked: bool = False  # handed over piece by piece: no header tells its length
 
     @property
     def declared_length(self) -> int:
@@ -121,6 +122,7 @@ class Sent:
     body_bytes: int
     complete: bool
     ended_by: Literal["server", "client", "reset"]
+    body_digest: str | None = None  # where it was handed over in pieces: of what was written to its end
 
 
 def json_reply(status: int, document: object, headers: Headers = ()) -> Reply:

@@ -7,8 +7,8 @@ So a request's effect is whole or absent, however its answer fares.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fakes.asgi import (
@@ -29,7 +29,7 @@ from fakes.asgi import (
 )
 from fakes.journal import Answered, Journal, Received, digest
 
-__all__ = ["Front", "Outcome", "Seen", "Service", "Wait"]
+__all__ = ["Audience", "Front", "Outcome", "Seen", "Service", "Wait"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,8 @@ class Seen:
     task_id: str | None = None
     key: str | None = None
     account: str | None = None
+    model: str | None = None
+    stream: bool | None = None
     identity: str = ""  # whose request it is, for draws and counts
     attempt: int = 1  # the how-many-th of this identity and op
 
@@ -54,16 +56,34 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Audience:
+    """The client's side of an exchange as the answer finds it.
+
+    `here`: it had not left before the work; `wait_us`: what lies between the work and the answer.
+    """
+
+    here: bool
+    wait_us: int
+    receive: Receive
+    send: Send
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer a service decided on, what befalls it on its way, and what it says of a task."""
+    """The answer a service decided on, what befalls it on its way, and what it says of a task.
+
+    An answer that takes its time, or whose end is itself a fact, brings its own `perform`, which
+    is handed the outcome as it became.
+    """
 
     reply: Reply
     ending: Ending = WHOLE
     shown: str | None = None  # success | failure | error | other
     usage_shown: str | None = None
+    perform: Callable[[Outcome, Audience], Awaitable[Sent]] | None = None
 
     def with_reply(self, reply: Reply) -> Outcome:
-        return Outcome(reply, self.ending, self.shown, self.usage_shown)
+        return replace(self, reply=reply)
 
 
 class Service(Protocol):
@@ -98,7 +118,9 @@ class Front:
         wait = self._service.wait(request, seen)
         here = await self._before_work(receive, wait.before_us)
         outcome = self._service.decide(request, seen, can_break=breakable(scope))
-        if not here or not await stays(receive, wait.after_us):
+        if outcome.perform is not None:
+            sent = await outcome.perform(outcome, Audience(here, wait.after_us, receive, send))
+        elif not here or not await stays(receive, wait.after_us):
             sent = Sent(None, (), 0, False, "client")
         else:
             reply = without_body(outcome.reply) if request.method == "HEAD" else outcome.reply
@@ -146,7 +168,7 @@ class Front:
                 body_bytes=sent.body_bytes,
                 complete=sent.complete,
                 ended_by=sent.ended_by,
-                body_digest=digest(outcome.reply.body) if sent.complete else None,
+                body_digest=(sent.body_digest or digest(outcome.reply.body)) if sent.complete else None,
                 shown=outcome.shown,
                 usage_shown=outcome.usage_shown,
             )

@@ -19,6 +19,9 @@ __all__ = [
     "BillingFinalized",
     "BillingRefused",
     "BillingReserved",
+    "ChatAccepted",
+    "ChatEnded",
+    "ChatRefused",
     "Fact",
     "Headers",
     "Journal",
@@ -122,6 +125,60 @@ class TaskEnded(Fact):
     cost_nanos: int  # what the provider bills for it: 0 for a failure it does not bill
     usage_shown: str | None
     seq: int = 0  # the request that began it; with `task_id` it names the work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatAccepted(Fact):
+    """A provider of models took a request on: whatever becomes of the answer, the work begins."""
+
+    kind: ClassVar[str] = "chat-accepted"
+    seq: int
+    nonce: str | None
+    model: str  # as asked for
+    dialect: str
+    stream: bool
+    running: int  # how many were at work before it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRefused(Fact):
+    """A provider of models refused the request: nothing ran, nothing is billed."""
+
+    kind: ClassVar[str] = "chat-refused"
+    seq: int
+    nonce: str | None
+    model: str | None
+    dialect: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatEnded(Fact):
+    """The work for an accepted request ended. Tokens and cost are the truth, whatever the answer claims.
+
+    The classes of tokens are disjoint and are those the bill is made of: what was generated, delivered or
+    not. `delivered` and `text` count only what whole events (or the whole body) carried to the connection.
+    """
+
+    kind: ClassVar[str] = "chat-ended"
+    seq: int
+    nonce: str | None
+    model: str  # the one that served, and whose price holds
+    input_uncached: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    input_audio: int
+    output_text: int
+    output_reasoning: int
+    output_audio: int
+    cost_nanos: int  # 0 where it is not billed
+    billed: bool
+    complete: bool  # the honest end of the answer was handed over
+    delivered: int  # output tokens
+    events: int  # whole events written; 0 for an answer in one piece
+    text: str  # words of the answer that were handed over, all choices in order of writing
+    usage_shown: str | None  # the last usage that was handed over, as JSON; None: none, or null
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

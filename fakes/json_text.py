@@ -33,11 +33,13 @@ def _not_json(value: object) -> object:
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=_not_json).encode
+_encode_plain = json.JSONEncoder(separators=(",", ":"), default=_not_json, ensure_ascii=False).encode
 
 
-def json_bytes(value: object) -> bytes:
+def json_bytes(value: object, *, ascii: bool = True) -> bytes:
+    """The document; with `ascii` off, letters beyond ASCII stand as UTF-8 and not as escapes."""
     try:
-        return _encode(value).encode()
+        return (_encode if ascii else _encode_plain)(value).encode()
     except _Verbatim:  # Rare: an answer with a number to the letter is written by hand.
         return _written(value, 0).encode()
 

@@ -13,10 +13,13 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 __all__ = [
+    "OPS_BILLED",
+    "OPS_CHAT",
     "OPS_LOOKING",
     "OPS_OF_ONE",
     "OPS_SUBMIT",
     "Category",
+    "ChatOp",
     "IdempotencyMode",
     "OddKind",
     "Op",
@@ -29,6 +32,7 @@ __all__ = [
 ]
 
 Op = Literal["submit", "poll", "result", "find", "cancel", "other", "reserve", "finalize", "look_up"]
+ChatOp = Literal["chat", "embed", "models", "count", "other"]
 Reason = Literal[
     "insufficient_balance",
     "sensitive_input",
@@ -63,10 +67,12 @@ UsageKind = Literal[
 ]
 IdempotencyMode = Literal["ignored", "honoured", "conflict"]
 
-_OPS_ALL = frozenset(get_args(Op))
+_OPS_ALL = frozenset(get_args(Op)) | frozenset(get_args(ChatOp))
 OPS_SUBMIT = frozenset({"submit"})
 OPS_OF_ONE = frozenset({"poll", "result"})
 OPS_LOOKING = OPS_OF_ONE | {"find"}
+OPS_CHAT = frozenset({"chat"})
+OPS_BILLED = OPS_SUBMIT | OPS_CHAT | {"embed"}
 
 
 class Category(StrEnum):

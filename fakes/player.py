@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from fakes.answer_acts import Concurrency, Latency, Quota
 from fakes.chance import chance
 from fakes.play import Category, Play
-from fakes.script import Act, Match, Script
+from fakes.script import Act, ChatMatch, Match, Script
 from fakes.task_acts import Disagreeing, Expired, NotFoundYet, StatusGoesBackwards
 
 __all__ = ["Occasion", "Player", "Playing"]
@@ -37,6 +37,8 @@ class Occasion:
     nonce: str | None = None
     key: str | None = None
     account: str | None = None
+    model: str | None = None
+    stream: bool | None = None
     task_id: str | None = None
     stage: str | None = None
     task_age_us: int | None = None
@@ -192,6 +194,8 @@ def _matches(match: Match, occasion: Occasion) -> bool:
         return False
     if match.method is not None and match.method.upper() != occasion.method:
         return False
+    if isinstance(match, ChatMatch) and not _matches_chat(match, occasion):
+        return False
     if match.stage is not None and not _at_stage(match.stage, occasion.stage):
         return False
     globs = (
@@ -201,9 +205,17 @@ def _matches(match: Match, occasion: Occasion) -> bool:
         (match.account, occasion.account),
         (match.task, occasion.task_id),
     )
-    return all(
-        pattern is None or (value is not None and fnmatchcase(value, pattern)) for pattern, value in globs
-    )
+    return all(_fits_glob(pattern, value) for pattern, value in globs)
+
+
+def _matches_chat(match: ChatMatch, occasion: Occasion) -> bool:
+    if match.stream is not None and match.stream != occasion.stream:
+        return False
+    return _fits_glob(match.model, occasion.model)
+
+
+def _fits_glob(pattern: str | None, value: str | None) -> bool:
+    return pattern is None or (value is not None and fnmatchcase(value, pattern))
 
 
 def _at_stage(wanted: str, stage: str | None) -> bool:

@@ -13,12 +13,22 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from fakes.acts import BillingDo, Do, ProviderDo
+from fakes.acts import BillingDo, ChatDo, Do, ProviderDo
 from fakes.answer_acts import Latency
 from fakes.durations import DurationUs
-from fakes.play import Op, Strict
+from fakes.play import ChatOp, Op, Strict
 
-__all__ = ["NO_ACTS", "Act", "BillingAct", "Match", "ProviderAct", "Script", "StageName"]
+__all__ = [
+    "NO_ACTS",
+    "Act",
+    "BillingAct",
+    "ChatAct",
+    "ChatMatch",
+    "Match",
+    "ProviderAct",
+    "Script",
+    "StageName",
+]
 
 StageName = Literal["queued", "running", "succeeded", "failed", "cancelled", "ended"]
 
@@ -37,6 +47,14 @@ class Match(Strict):
     account: str | None = None
     task: str | None = None
     stage: StageName | None = None
+
+
+class ChatMatch(Match):
+    """What a chat must be; `model`, which may hold `*` and `?`, and `stream` are what it asks for."""
+
+    op: ChatOp | None = None  # type: ignore[assignment]  # the ops of models are not those of tasks
+    model: str | None = None
+    stream: bool | None = None
 
 
 class Act(Strict):
@@ -81,6 +99,17 @@ class ProviderAct(Act):
         return self.do
 
 
+class ChatAct(Act):
+    """An act of a provider of language models."""
+
+    match: ChatMatch = ChatMatch()
+    do: ChatDo
+
+    @property
+    def does(self) -> Do:
+        return self.do
+
+
 class BillingAct(Act):
     """An act of the billing service."""
 
@@ -100,6 +129,10 @@ class Script:
     @classmethod
     def for_provider(cls, acts: Iterable[Mapping[str, Any]]) -> Script:
         return cls(tuple(ProviderAct.model_validate(act) for act in acts))
+
+    @classmethod
+    def for_chat(cls, acts: Iterable[Mapping[str, Any]]) -> Script:
+        return cls(tuple(ChatAct.model_validate(act) for act in acts))
 
     @classmethod
     def for_billing(cls, acts: Iterable[Mapping[str, Any]]) -> Script:

@@ -13,7 +13,7 @@ from fakes.answer_acts import Latency
 from fakes.asgi import Request
 from fakes.front import Outcome, Seen, Wait
 from fakes.journal import ActPlayed, Journal
-from fakes.play import Category
+from fakes.play import Category, Play
 from fakes.player import Occasion, Player, Playing
 from fakes.script import Script
 from fakes.staging import Shape, breaks_connections, cut_short, dressed, instead, lost
@@ -68,6 +68,8 @@ class Stagehand:
             nonce=seen.nonce,
             key=seen.key,
             account=seen.account,
+            model=seen.model,
+            stream=seen.stream,
             task_id=seen.task_id,
             stage=stage,
             task_age_us=task_age_us,
@@ -97,8 +99,12 @@ class Stagehand:
         can_break: bool,
         work: Callable[[], Outcome],
         undone: Callable[[Playing], None],
+        instead: Callable[[Play, Shape, int], Outcome | None] = instead,
     ) -> Outcome:
-        """The outcome of a request: `work` does it, `undone` hears of the act that stood in its place."""
+        """The outcome of a request: `work` does it, `undone` hears of the act that stood in its place.
+
+        A service with acts of its own that stand in place of the work brings its own `instead`.
+        """
         playing = self._answer_act(request, occasion, can_break)
         if playing is None:
             return self._dressed(request, occasion, work(), can_break)

@@ -206,6 +206,7 @@ def dressed(reply: Reply, plays: Iterable[Play], *, nonce: str | None) -> Reply:
                 headers.append(("content-encoding", encoding))
             case Bloated(bytes=size):
                 body += b" " * (size - len(body))
-    if "content-length" not in removed and not any(name == "content-length" for name, _ in headers):
+    told = "content-length" not in removed and not reply.chunked
+    if told and not any(name == "content-length" for name, _ in headers):
         headers.append(("content-length", str(len(body))))
-    return Reply(reply.status, body, tuple(headers))
+    return Reply(reply.status, body, tuple(headers), reply.chunked)
