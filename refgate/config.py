@@ -134,7 +134,7 @@ class Timeouts(Strict):
 class Idempotency(Strict):
     """A repeat that meets its first call in flight is told so (409), or waits for the answer (then 409).
 
-    `keep` is how long a key stands for its call after that has ended.
+    `keep` is how long, after a call has ended, its key stands for it and its answers are given again.
     """
 
     in_flight: Literal["conflict", "attach"] = "conflict"

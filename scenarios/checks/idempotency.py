@@ -12,7 +12,7 @@ from fakes.journal import Headers
 from scenarios.checks.books import Books
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.labels import label_in
-from scenarios.checks.parts import CallRow, Exchange, Served, header
+from scenarios.checks.parts import CallRow, Exchange, Served, Task, header
 from scenarios.checks.verdicts import Verdicts
 from scenarios.checks.view import View
 from scenarios.declared import Declared
@@ -206,7 +206,8 @@ def _other_bodies(key: Key, exchanges: Sequence[Exchange], view: View, tally: Ta
 @check("verdict-stays", "idempotency")
 def verdict_stays(history: History, declared: Declared, tally: Tally) -> None:
     """Once a poll has told a caller how a task ended, every later poll tells the same, byte for byte; the
-    provider is not asked about it again, and the record says the same."""
+    provider is not asked about it again, as long as answers are declared to be kept; and the record says the
+    same."""
     view, verdicts = View.of(history, declared), Verdicts.of(history, declared)
     polls: dict[tuple[str, str], list[Exchange]] = {}
     for exchange in view.exchanges:
@@ -219,10 +220,13 @@ def verdict_stays(history: History, declared: Declared, tally: Tally) -> None:
             continue
         first = told[0].exchange
         assert first.got is not None
+        until_us = _answer_kept_until_us(tasks[0], first, declared)
         tally.saw()
         for exchange in polls.get(key, ()):
             got = exchange.answered
             if got is None or exchange.own_code is not None or exchange.sent.t_us <= first.got.t_us:
+                continue
+            if got.t_us > until_us:
                 continue
             difference = _difference(first, exchange)
             if difference is not None:
@@ -233,7 +237,8 @@ def verdict_stays(history: History, declared: Declared, tally: Tally) -> None:
                     exchange.sent,
                     got,
                 )
-        late = [one for one in tasks[0].asked if one.received.t_us > first.got.t_us + _SETTLED_US]
+        since_us = first.got.t_us + _SETTLED_US
+        late = [one for one in tasks[0].asked if since_us < one.received.t_us <= until_us]
         if late:
             tally.breach(
                 f"a caller was told how task {key[1]} ended, and {key[0]} was asked about it again",
@@ -249,6 +254,14 @@ def verdict_stays(history: History, declared: Declared, tally: Tally) -> None:
                 first.got,
                 call.fact,
             )
+
+
+def _answer_kept_until_us(task: Task, first: Exchange, declared: Declared) -> int:
+    """Until when the terminal answer is kept for certain: counted from the end of the work, for the sweep
+    may have heard of it long before a caller asked."""
+    told_us = first.ended_us or 0
+    ended_us = told_us if task.ended is None else min(told_us, task.ended.t_us)
+    return ended_us + declared.key_keep_us
 
 
 CHECKS: tuple[Check, ...] = (one_effect_per_key, same_answer_per_key, verdict_stays)

@@ -76,7 +76,10 @@ def _same(exchange: Exchange, account: str, token: str | None) -> bool:
 
 
 def _judge_account(exchange: Exchange, declared: Declared, tally: Tally) -> None:
-    """A caller who names an account that is not declared as its own is refused."""
+    """A caller who names an account that is not declared as its own is refused; `/readyz` and the like ask
+    nobody who he is."""
+    if not exchange.sent.path.startswith("/api/proxy/"):
+        return
     got, named = exchange.answered, header(exchange.sent.headers, "x-thread-id")
     token = header(exchange.sent.headers, "authorization") or ""
     own = declared.callers.get(token.removeprefix(_CALLER)) if token.startswith(_CALLER) else None

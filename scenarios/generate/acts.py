@@ -33,8 +33,6 @@ from scenarios.generate.plain import (
 
 __all__ = ["BILLING_KINDS", "PROVIDER_KINDS", "billing_acts", "provider_acts"]
 
-_WINDOW_MS = 60_000
-
 _STATUSES = (
     500,
     503,
@@ -239,17 +237,17 @@ BILLING_KINDS: Mapping[str, Word] = MappingProxyType(
     }
 )
 
-_OPS_OF_PROVIDERS: tuple[Op, ...] = ("submit", "poll", "result", "find", "other")
+_OPS_OF_PROVIDERS: tuple[Op, ...] = ("submit", "poll", "submit", "poll", "result", "find")
 _OPS_OF_BILLING: tuple[Op, ...] = ("reserve", "finalize", "look_up")
 
 
 _COMMON = fields(
-    skip=sometimes(whole(1, 4)),
+    skip=seldom(whole(1, 4)),
     count=sometimes(whole(1, 4)),
-    per=_rarely("identity"),
-    chance=sometimes(chances()),
+    per=_seldom_of("identity"),
+    chance=seldom(chances()),
 )
-_WINDOW = windows("from", "until", within_ms=_WINDOW_MS)
+_WINDOW = windows("from", "until")
 
 
 def provider_acts(kinds: Collection[str]) -> Word:
@@ -279,12 +277,17 @@ def _acts(do: type[Do], table: Mapping[str, Word], kinds: tuple[str, ...], ops: 
 
 @cache
 def _matching(ops: tuple[str, ...]) -> Word:
-    return fields(
-        op=sometimes(either(*ops)),
-        method=_seldom_of("POST", "GET"),
-        nonce=_seldom_of("n00001", "n0000?", "*2"),
-        stage=_seldom_of("running", "ended", "queued", "succeeded"),
-    )
+    """What a request must be: an op that the act can meet, and what goes with that op."""
+    op_of = sometimes(either(*ops))
+    of_a_poll = fields(stage=sometimes(either("running", "ended", "queued", "succeeded")))
+    of_any = fields(nonce=_seldom_of("n00001", "n0000?", "*2"))
+
+    def word(draw: DrawFn) -> Plain:
+        op = op_of(draw)
+        found: Plain = {} if op is None else {"op": op}
+        return {**found, **of_any(draw), **(of_a_poll(draw) if op == "poll" else {})}
+
+    return word
 
 
 @cache

@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import blake2b
+from pathlib import Path
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
@@ -21,13 +22,15 @@ from scenarios.checks import Verdict
 from scenarios.doors import Gateway
 from scenarios.generate.whole import scenarios, seeds
 from scenarios.model import Scenario, to_yaml
+from scenarios.report.crashfile import FOLDER, keep
 from scenarios.report.stopwatch import Stopwatch
 from scenarios.sweep import Job, Played, play_job, processes, refusal
 
-__all__ = ["Batch", "Broken", "Found", "Hunted", "batches", "example", "explore", "hunt", "wrong"]
+__all__ = ["Batch", "Broken", "Found", "Hunted", "batches", "example", "explore", "hunt", "tell", "wrong"]
 
-BATCH = 25
-"""Examples of one batch: small enough to spread, large enough that Hypothesis varies what it draws."""
+BATCH = 9
+"""Examples of one batch. With the first, which is always the simplest of all and is not played, it is ten:
+so many Hypothesis draws independently of each other, before it goes over to variations of what it had."""
 
 _TWICE_IN = 16
 
@@ -97,10 +100,11 @@ def hunt(batch: Batch) -> Hunted:
     """Draws and plays one batch."""
     hunted, watch = Hunted(batch.number), Stopwatch()
     found: dict[str, Found] = {}
+    first = True
 
     @hypothesis.seed(batch.number)
     @hypothesis.settings(
-        max_examples=batch.examples,
+        max_examples=batch.examples + 1,
         database=None,
         deadline=None,
         phases=(Phase.generate, Phase.shrink),
@@ -109,6 +113,10 @@ def hunt(batch: Batch) -> Hunted:
     )
     @hypothesis.given(scenarios(), seeds())
     def holds(scenario: Scenario, seed: int) -> None:
+        nonlocal first
+        if first:
+            first = False
+            return
         played = example(scenario, seed, batch.gateway)
         hunted.plays += 1
         if not found:
@@ -126,6 +134,16 @@ def hunt(batch: Batch) -> Hunted:
     except (Broken, ExceptionGroup, hypothesis.errors.Flaky):
         assert found
     return replace(hunted, found=tuple(found.values()), wall_s=watch.seconds())
+
+
+def tell(found: Found, *, folder: Path = FOLDER) -> str:
+    """Keeps the failure as a file, and says what a person needs: what broke, the file, and how to see it."""
+    kept = keep(found.scenario, found.played, folder=folder)
+    trouble = wrong(found.played)
+    return (
+        f"{found.check}: {'' if trouble is None else trouble[1]}\n\n{to_yaml(found.scenario)}\n"
+        f"again, with seed {found.played.seed}: refgate replay {kept}"
+    )
 
 
 def batches(examples: int, gateway: Gateway, *, first: int = 0) -> list[Batch]:

@@ -18,7 +18,10 @@ from scenarios.generate.plain import (
     chances,
     either,
     fields,
+    moments,
     nothing,
+    scaled,
+    seldom,
     sometimes,
     spans,
     whole,
@@ -38,9 +41,8 @@ LINK_KINDS = (
 )
 FAULT_KINDS = ("crash", "crash_at_commit", "crash_at_await", "store", "stop")
 
-_WINDOW_MS = 60_000
-_AWAITS_MAX = 250
-_COMMITS_MAX = 80
+_AWAITS = (30, 80, 250)
+_COMMITS = (8, 25, 80)
 
 _DOES: Mapping[str, Word] = MappingProxyType(
     {
@@ -53,8 +55,8 @@ _DOES: Mapping[str, Word] = MappingProxyType(
         "half_close": nothing,
     }
 )
-_WHEN = windows("at", "until", within_ms=_WINDOW_MS)
-_HOW_OFTEN = fields(count=sometimes(whole(1, 4)), skip=sometimes(whole(1, 6)), chance=sometimes(chances()))
+_WHEN = windows("at", "until")
+_HOW_OFTEN = fields(count=sometimes(whole(1, 4)), skip=seldom(whole(1, 6)), chance=seldom(chances()))
 
 
 def link_faults(gateway: Known, kinds: Sequence[str]) -> Word:
@@ -101,21 +103,21 @@ def latencies(gateway: Known) -> Word:
     return word
 
 
-_AT = fields(at=sometimes(spans(100, 20_000, by_ms=100)))
+_AT = fields(at=sometimes(moments()))
 _WHERE: Mapping[str, Word] = MappingProxyType(
     {
-        "crash": fields(at=spans(1, _WINDOW_MS)),
-        "crash_at_await": fields(at_await=whole(1, _AWAITS_MAX)),
-        "crash_at_commit": fields(at_commit=whole(1, _COMMITS_MAX), side=sometimes(either("before"))),
+        "crash": fields(at=moments()),
+        "crash_at_await": fields(at_await=scaled(*_AWAITS)),
+        "crash_at_commit": fields(at_commit=scaled(*_COMMITS), side=sometimes(either("before"))),
     }
 )
-_STOPPED_AT = fields(at=spans(100, _WINDOW_MS, by_ms=100))
+_STOPPED_AT = fields(at=moments())
 _BACK = fields(back_after=sometimes(spans(0, 40_000, by_ms=500)))
 _STAYS_DEAD = either(False, False, False, False, True)
-_STORE_WHEN = windows("at", "until", within_ms=_WINDOW_MS, always_ends=True)
+_STORE_WHEN = windows("at", "until", always_ends=True)
 _STORE_DOES = fields(error=either("locked", "full", "io"), on=sometimes(either("begin", "commit")))
 _STORE_HOW_OFTEN = fields(
-    count=sometimes(whole(1, 6)), skip=sometimes(whole(1, 30)), chance=sometimes(chances())
+    count=sometimes(whole(1, 6)), skip=seldom(whole(1, 30)), chance=sometimes(chances())
 )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from hypothesis.strategies import DrawFn
 
 from scenarios import gateways
-from scenarios.generate.plain import Plain, Word, either, fields, sometimes, spans, whole
+from scenarios.generate.plain import Plain, Word, either, fields, seldom, sometimes, spans, whole
 from scenarios.yamlish import read
 
 __all__ = ["NAMES", "Known", "draw_gateway"]
@@ -58,9 +58,7 @@ _POLICIES = fields(
     usage_above_hold=sometimes(either("cap_at_hold", "charge_actual")),
 )
 _BILLING_TIMEOUT = fields(timeout=sometimes(spans(2_000, 10_000, by_ms=1_000)))
-_ACCOUNT = fields(
-    grant=sometimes(either("1.00", "0.30", "0")), budget=sometimes(either("0.60", "0.10", "3.00"))
-)
+_ACCOUNT = fields(grant=seldom(either("1.00", "0.30", "0")), budget=seldom(either("0.60", "0.10", "3.00")))
 # Short ones, so that what depends on a limit or a time happens within a run.
 _TIMES = fields(
     limits=_group(

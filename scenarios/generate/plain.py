@@ -25,7 +25,9 @@ __all__ = [
     "either",
     "fields",
     "lists_of",
+    "moments",
     "nothing",
+    "scaled",
     "seldom",
     "sometimes",
     "spans",
@@ -40,6 +42,8 @@ Word = Callable[[DrawFn], Any]
 
 _MS_US = 1_000
 _CHANCES = (0.5, 0.25, 0.1, 0.75)
+_STEP_MS = 100
+_SCALES = (20, 100, 300, 600)
 
 
 @cache
@@ -75,8 +79,15 @@ def sometimes(word: Word) -> Word:
 
 
 def seldom(word: Word) -> Word:
-    """None three times of four."""
-    return _one_in(4, word)
+    """None seven times of eight."""
+    return _one_in(8, word)
+
+
+def scaled(*most: int) -> Word:
+    """A whole number from 1 up to one of these: small ones come often, large ones now and then."""
+    scales = [_integers(1, one) for one in most]
+    index = _integers(0, len(most) - 1)
+    return lambda draw: draw(scales[draw(index)])
 
 
 def _one_in(times: int, word: Word) -> Word:
@@ -100,20 +111,24 @@ def fields(**parts: Word) -> Word:
     return word
 
 
-def windows(first: str, last: str, *, within_ms: int, always_ends: bool = False) -> Word:
+def windows(first: str, last: str, *, always_ends: bool = False) -> Word:
     """From the start, or from a time; without end, or until a later time. Keys are `first` and `last`."""
-    begins, lasts, ends = _integers(0, within_ms // 100), _integers(1, within_ms // 100), _integers(0, 1)
+    begins, lasts, ends = _one_in(3, scaled(*_SCALES)), scaled(*_SCALES), _integers(0, 1)
 
     def word(draw: DrawFn) -> Plain:
-        found: Plain = {}
-        begins_ms = draw(begins) * 100
-        if begins_ms:
-            found[first] = duration_text(begins_ms * _MS_US)
+        begins_ms = (begins(draw) or 0) * _STEP_MS
+        found: Plain = {first: duration_text(begins_ms * _MS_US)} if begins_ms else {}
         if always_ends or draw(ends):
-            found[last] = duration_text((begins_ms + draw(lasts) * 100) * _MS_US)
+            found[last] = duration_text((begins_ms + lasts(draw) * _STEP_MS) * _MS_US)
         return found
 
     return word
+
+
+def moments() -> Word:
+    """A time in the life of a scenario, early rather than late."""
+    tenths = scaled(*_SCALES)
+    return lambda draw: duration_text(tenths(draw) * _STEP_MS * _MS_US)
 
 
 def lists_of(word: Word, *, least: int = 0, most: int) -> SearchStrategy[list[Any]]:

@@ -12,12 +12,22 @@ from types import MappingProxyType
 from hypothesis.strategies import DrawFn
 
 from scenarios.generate.gateway import NAMES, Known
-from scenarios.generate.plain import Plain, Word, either, fields, lists_of, seldom, sometimes, spans, whole
+from scenarios.generate.plain import (
+    Plain,
+    Word,
+    either,
+    fields,
+    lists_of,
+    scaled,
+    seldom,
+    sometimes,
+    spans,
+    whole,
+)
 
 __all__ = ["draw_traffic"]
 
 _BLOCKS_MAX = 3
-_POLLS_MAX = 12
 _BEGIN_MS = 20_000
 
 _OTHER_SUBMITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -173,8 +183,8 @@ _REPEATS = fields(
 )
 _THREAD = fields(thread=seldom(either("alice", "bob", "nobody")))
 _TEAM_THREAD = fields(thread=sometimes(either("team-red", "alice", "bob", "team-blue")))
-_EVERY = whole(1, 30)
-_TIMES = whole(1, _POLLS_MAX)
+_EVERY = scaled(4, 10, 30)
+_TIMES = either(20, 40, 3, 10)
 _POLLING = fields(
     pollers=seldom(whole(2, 3)),
     keep_polling=seldom(whole(1, 3)),

@@ -14,7 +14,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from scenarios.generate.acts import BILLING_KINDS, PROVIDER_KINDS, billing_acts, provider_acts
 from scenarios.generate.faults import FAULT_KINDS, LINK_KINDS, faults, latencies, link_faults, schedules
 from scenarios.generate.gateway import NAMES, Known, draw_gateway
-from scenarios.generate.plain import Plain, either, fields, lists_of, sometimes, spans
+from scenarios.generate.plain import Plain, either, fields, lists_of, moments, seldom, sometimes, spans
 from scenarios.generate.traffic import draw_traffic
 from scenarios.model import Scenario
 
@@ -22,10 +22,10 @@ __all__ = ["scenarios", "seeds"]
 
 _ABOUT = "Drawn at random: whatever happens in here, every promise holds."
 _SEEDS_MAX = 9_999
-_ENABLED_MAX = 5
-_ACTS_MAX = 5
+_ENABLED_MAX = 8
+_ACTS_MAX = 8
 _FAULTS_MAX = 3
-_GRANTS = ("100.00", "1.00", "0.30", "0.00")
+_GRANTS = ("100.00", "100.00", "100.00", "1.00", "0.30", "0.00")
 
 
 def seeds() -> SearchStrategy[int]:
@@ -36,7 +36,7 @@ def seeds() -> SearchStrategy[int]:
 @st.composite
 def scenarios(draw: DrawFn) -> Scenario:
     """Any scenario that a file may hold, of a size that plays in a moment."""
-    wires = draw(_WIRES)
+    wires = _draw_wires(draw)
     gateway = draw_gateway(draw, wires)
     kinds = draw(_PROVIDER_KINDS)
     plain: Plain = {
@@ -52,28 +52,34 @@ def scenarios(draw: DrawFn) -> Scenario:
     plain["traffic"] = draw_traffic(draw, gateway)
     breaks = draw(_LINK_KINDS)
     plain["links"] = [
-        *(draw(lists_of(link_faults(gateway, breaks), most=_FAULTS_MAX)) if breaks else ()),
+        *draw(lists_of(link_faults(gateway, breaks), most=_FAULTS_MAX)),
         *draw(lists_of(latencies(gateway), most=1)),
     ]
     breaks = draw(_FAULT_KINDS)
-    plain["faults"] = draw(lists_of(faults(gateway, breaks), most=_FAULTS_MAX)) if breaks else []
+    plain["faults"] = draw(lists_of(faults(gateway, breaks), most=_FAULTS_MAX))
     plain["schedule"] = schedules(draw)
     return Scenario.model_validate({**plain, **_SETTLE(draw)})
 
 
+def _draw_wires(draw: DrawFn) -> list[str]:
+    """One vendor; seldom two."""
+    return list(dict.fromkeys(wire for wire in (_WIRE(draw), _ANOTHER(draw)) if wire is not None))
+
+
 def _some(kinds: Sequence[str]) -> SearchStrategy[list[str]]:
-    """The kinds that one example enables: none, or a few of all."""
-    return st.lists(st.sampled_from(sorted(kinds)), max_size=_ENABLED_MAX, unique=True)
+    """The kinds that one example enables: a few of all."""
+    return st.lists(st.sampled_from(sorted(kinds)), min_size=1, max_size=_ENABLED_MAX, unique=True)
 
 
-_WIRES = st.lists(st.sampled_from(tuple(NAMES)), min_size=1, max_size=2, unique=True)
+_WIRE = either(*NAMES)
+_ANOTHER = seldom(_WIRE)
 _PROVIDER_KINDS = _some(tuple(PROVIDER_KINDS))
 _BILLING_KINDS = _some(tuple(BILLING_KINDS))
 _LINK_KINDS = _some(LINK_KINDS)
 _FAULT_KINDS = _some(FAULT_KINDS)
 _SETTLE = fields(settle=sometimes(either("5m", "1h")))
 _PLAN = fields(
-    takes=sometimes(spans(0, 60_000, by_ms=500)),
+    takes=sometimes(moments()),
     queued=sometimes(spans(0, 10_000, by_ms=500)),
     units=sometimes(either("1", "0", "0.3", "3.5", "12.345", "700")),
     unit_cost=sometimes(either("0.14", "0.05", "2.00")),
@@ -85,12 +91,12 @@ _GRANT = either(*_GRANTS)
 
 def _draw_provider(draw: DrawFn, kinds: Sequence[str]) -> Plain:
     """What a provider's tasks do, and its misbehaviour."""
-    acts = draw(lists_of(provider_acts(kinds), most=_ACTS_MAX)) if kinds else []
+    acts = draw(lists_of(provider_acts(kinds), most=_ACTS_MAX))
     return {"plan": _PLAN(draw), "acts": acts}
 
 
 def _draw_billing(draw: DrawFn, gateway: Known) -> Plain:
     names = ("alice", "bob", *(("team-red",) if gateway.teams else ()))
     kinds = draw(_BILLING_KINDS)
-    acts = draw(lists_of(billing_acts(kinds), most=_ACTS_MAX)) if kinds else []
+    acts = draw(lists_of(billing_acts(kinds), most=_ACTS_MAX))
     return {"accounts": {name: _GRANT(draw) for name in names}, "acts": acts}
