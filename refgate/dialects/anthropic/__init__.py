@@ -1,0 +1,1 @@
+"""Anthropic messages, as callers and as providers speak it."""

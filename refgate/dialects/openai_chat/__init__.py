@@ -1,0 +1,1 @@
+"""OpenAI chat completions, as callers and as providers speak it."""

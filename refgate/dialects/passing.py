@@ -1,0 +1,149 @@
+"""Between like protocols: bytes pass as they came, but for the declared rewrites; usage is still read.
+
+The rewrites: in the request, the model's name and, for a chat stream, the wish for usage; in the answer,
+the `model` is the name the caller asked for; of a stream, the usage chunk that the caller did not ask for
+stays behind. Nothing else is touched, known to this gateway or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from refgate.dialects.canonical import Malformed, Protocol
+from refgate.dialects.json_edit import AmbiguousMember, member, remove, replace, set_members
+from refgate.dialects.json_text import Fields, as_list, as_map, parse_object
+from refgate.dialects.sse import Frame, encode
+from refgate.money import loads_exact
+
+__all__ = ["Asked", "StreamPasser", "ask", "pass_answer", "pass_request"]
+
+_MODEL_AT: dict[Protocol, tuple[tuple[str, ...], ...]] = {
+    Protocol.OPENAI_CHAT: (("model",),),
+    Protocol.OPENAI_RESPONSES: (("response", "model"),),
+    Protocol.ANTHROPIC: (("message", "model"),),
+}
+"""Where a stream's event names the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What must be known of every request, whichever way it goes. `max_tokens` bounds each choice."""
+
+    model: str
+    stream: bool
+    include_usage: bool
+    max_tokens: int | None
+    choices: int = 1
+
+
+def ask(protocol: Protocol, body: dict[str, Any]) -> Asked:
+    """Raises Malformed where the request does not even say this much."""
+    top = Fields(body, "")
+    model, stream = top.needed_text("model"), top.flag("stream") or False
+    if protocol is Protocol.OPENAI_RESPONSES:
+        return Asked(model, stream, True, top.count("max_output_tokens", least=1))
+    if protocol is not Protocol.OPENAI_CHAT:
+        return Asked(model, stream, True, top.count("max_tokens", least=1))
+    choices = top.count("n", least=1) or 1
+    if choices > _CHOICES_MAX:
+        raise Malformed("n", f"must be at most {_CHOICES_MAX}")
+    options = top.fields("stream_options")
+    wants_usage = options is not None and (options.flag("include_usage") or False)
+    limit = top.count("max_completion_tokens", least=1) or top.count("max_tokens", least=1)
+    return Asked(model, stream, wants_usage, limit, choices)
+
+
+_CHOICES_MAX = 128
+
+
+def pass_request(protocol: Protocol, body: bytes, model: str) -> bytes:
+    """The caller's bytes for a provider of the same protocol. Raises Malformed."""
+    asked = ask(protocol, parse_object(body))
+    text = body.decode()
+    try:
+        for name in ("stream", "stream_options", "max_tokens", "max_completion_tokens", "n"):
+            member(text, (name,))
+        edited = set_members(text, {"model": model})
+        if protocol is Protocol.OPENAI_CHAT and asked.stream and not asked.include_usage:
+            edited = _with_usage(edited)
+    except AmbiguousMember as twice:
+        raise Malformed("body", str(twice)) from twice
+    return body if edited == text else edited.encode()
+
+
+def _with_usage(text: str) -> str:
+    span = member(text, ("stream_options",))
+    if span is None or text[span[0]] != "{":
+        return set_members(text, {"stream_options": {"include_usage": True}})
+    options = set_members(text[span[0] : span[1]], {"include_usage": True})
+    return text[: span[0]] + options + text[span[1] :]
+
+
+def pass_answer(body: bytes, model: str) -> bytes:
+    """A whole answer's bytes for the caller. What cannot be read passes as it is."""
+    try:
+        text = body.decode()
+        span = member(text, ("model",))
+        if span is None or not isinstance(loads_exact(text[span[0] : span[1]]), str):
+            return body
+        return replace(text, ("model",), model).encode()
+    except ValueError:
+        return body
+
+
+class StreamPasser:
+    """A stream's frames for the caller; feed the same frames to the protocol's reader.
+
+    The order of events is the provider's. A frame that was not closed is the provider's cut: it is held
+    back, and the reader says what the caller is told instead.
+    """
+
+    def __init__(self, protocol: Protocol, model: str, *, include_usage: bool = True) -> None:
+        self._protocol = protocol
+        self._model = model
+        self._hides_usage = protocol is Protocol.OPENAI_CHAT and not include_usage
+
+    def write(self, frame: Frame) -> bytes:
+        if frame.data is None or not frame.closed:
+            return frame.raw if frame.closed else b""
+        if not frame.data.startswith(("{", " ", "\t", "\n")):
+            return frame.raw
+        try:
+            data = self._hidden(frame.data) if self._hides_usage else frame.data
+            if data is None:
+                return b""
+            for path in _MODEL_AT.get(self._protocol, ()):
+                data = self._renamed(data, path)
+        except ValueError:
+            return frame.raw
+        if data == frame.data:
+            return frame.raw
+        return _resaid(frame, data)
+
+    def _renamed(self, data: str, path: tuple[str, ...]) -> str:
+        span = member(data, path)
+        if span is None or data[span[0]] != '"':
+            return data
+        return replace(data, path, self._model)
+
+    def _hidden(self, data: str) -> str | None:
+        """A chunk without the usage the caller did not ask for; None where nothing is left of it.
+
+        Before the usage chunk, a stream that includes usage says `usage: null` on every chunk.
+        """
+        span = member(data, ("usage",))
+        if span is None:
+            return data
+        chunk = as_map(loads_exact(data))
+        if chunk.get("usage") is not None and not as_list(chunk.get("choices")):
+            return None
+        return remove(data, "usage")
+
+
+def _resaid(frame: Frame, data: str) -> bytes:
+    """The frame's own bytes around the new data; a frame of several data lines is written anew."""
+    old = (frame.data or "").encode()
+    if "\n" not in (frame.data or "") and frame.raw.count(old) == 1:
+        return frame.raw.replace(old, data.encode())
+    return encode(data, event=frame.event)

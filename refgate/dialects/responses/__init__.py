@@ -1,0 +1,1 @@
+"""OpenAI Responses (not in the background), as callers speak it; providers where bytes pass through."""
