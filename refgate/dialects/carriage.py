@@ -12,7 +12,7 @@ from dataclasses import fields
 
 from refgate.dialects.canonical import Protocol, Request, Untranslatable
 
-__all__ = ["FIELDS", "GAPS", "refuse_gaps", "refused", "table"]
+__all__ = ["FIELDS", "GAPS", "Meaning", "refuse_gaps", "refused", "table"]
 
 _OWN = "belongs to this protocol alone"
 _ONE_CHOICE = "only one choice can be carried over"

@@ -1,4 +1,4 @@
-"""Streams: whatever the chunks, the same events; assembled, the whole answer; and both forms cost the same."""
+"""Streams: whatever the chunks, the same events; assembled, the whole answer, at the same cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A caller's Responses request → Request. Nothing is kept between calls: the conversation comes along whole."""
+"""A caller's Responses request → Request. Nothing is kept between calls: the conversation comes whole."""
 
 from __future__ import annotations
 
