@@ -4,8 +4,9 @@ Any number of protocols on one host, over the same scripted completions and with
 request is taken on or refused at one instant; its answer then takes its time, and the bill is written
 when it ends, by what was really generated.
 
-The nonce of a request is `metadata.nonce` (OpenAI), `metadata.user_id` (Anthropic), a `nonce` beside the
-other fields, or else `nonce:abc123` in the text of its last user message; the answer's words begin with it.
+The nonce of a request is `metadata.nonce` (OpenAI), `metadata.user_id: nonce:…` (Anthropic), a `nonce`
+beside the other fields, or else `nonce:abc123` in the text of its last user message; the answer's words
+begin with it.
 """
 
 from __future__ import annotations

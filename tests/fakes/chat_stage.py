@@ -8,10 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import httpx2
-import openai
-import pytest
-
 from fakes.chat import ChatPlan, ChatProvider
 from fakes.journal import ActPlayed, Answered, ChatAccepted, ChatEnded, ChatRefused, Fact, Journal
 from fakes.script import Script
@@ -214,9 +210,3 @@ def chat_body(vendor: str = "openai", text: str = "hi nonce:abc", **more: Any) -
             return {"model": "m", "max_tokens": 999, "messages": [{"role": "user", "content": text}], **more}
         case _:
             return {"contents": [{"role": "user", "parts": [{"text": text}]}], **more}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def platform_known() -> None:
-    """openai asks the machine through a process what it is, once: before any run, which would refuse it."""
-    openai.OpenAI(api_key="k", http_client=httpx2.Client(verify=False)).platform_headers()

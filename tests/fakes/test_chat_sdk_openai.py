@@ -1,4 +1,4 @@
-"""The vendors' own SDKs judge the providers: classes, numbers of requests and waits as they were measured.
+"""OpenAI's own SDK judges the provider: classes, numbers of requests and waits as they were measured.
 
 Everything is the SDK's own: its back-off, its reading of `Retry-After`, its stream reader. Only the network
 and the clock are simulated.
@@ -6,46 +6,16 @@ and the clock are simulated.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 
 from fakes.journal import Received
-from fakes.wire import Httpx2Transport
-from tests.fakes.chat_stage import KEY, ChatStage, platform_known, with_chat
+from tests.fakes.chat_sdks import MESSAGES, http, outcome, platform_known
+from tests.fakes.chat_stage import KEY, ChatStage, with_chat
 
 __all__ = ["platform_known"]
-
-MESSAGES: Any = [{"role": "user", "content": "hi nonce:abc"}]
-PLAN = {"words": 3, "first": "100ms", "between": "10ms", "prompt": 10}
-
-
-@dataclass
-class Ended:
-    """What one call of an SDK came to, and when the provider saw its requests."""
-
-    value: Any
-    error: Exception | None
-    at_us: list[int]
-    stage: ChatStage
-
-    @property
-    def kind(self) -> str:
-        return type(self.error).__name__
-
-    @property
-    def waits_us(self) -> list[int]:
-        return [later - earlier for earlier, later in pairwise(self.at_us)]
-
-
-def http(stage: ChatStage) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(transport=Httpx2Transport(stage.wire, "client"))
 
 
 def the_openai_sdk(stage: ChatStage, **given: Any) -> openai.AsyncOpenAI:
@@ -59,29 +29,6 @@ async def openai_whole(stage: ChatStage) -> Any:
 async def openai_stream(stage: ChatStage) -> Any:
     chunks = await the_openai_sdk(stage).chat.completions.create(model="m", messages=MESSAGES, stream=True)
     return [chunk async for chunk in chunks]
-
-
-def outcome(
-    call: Callable[[ChatStage], Awaitable[Any]],
-    *do: Any,
-    vendors: Iterable[str] = ("openai",),
-    seed: int = 0,
-    until_s: float | None = None,
-) -> Ended:
-    """How one call ends under these acts; `until_s`: how long we watch it."""
-
-    async def main(stage: ChatStage) -> Ended:
-        value, error = None, None
-        try:
-            async with asyncio.timeout(until_s):
-                value = await call(stage)
-        except Exception as caught:
-            error = caught
-        at_us = [fact.t_us for fact in stage.facts(Received)]
-        assert stage.wire.escapes == []
-        return Ended(value, error, at_us, stage)
-
-    return with_chat(main, vendors, acts=[{"do": one} for one in do], plan=PLAN, seed=seed)
 
 
 # --- 9.1: the class of each status, and how often was asked ---------------------------------------
