@@ -42,6 +42,8 @@ def truth_known_us(call: CallRow, view: View, declared: Declared) -> int | None:
     provider = declared.providers.get(call.provider)
     if provider is None or provider.resolve == "none":
         return None
+    if provider.resolve == "resend" and not _answers_again(call, view):
+        return None
     tasks = [task for task in view.tasks_for(view.nonce_of(call.call_id)) if task.provider == call.provider]
     ended = [task.ended.t_us for task in tasks if task.ended is not None]
     return max(ended) if ended else None
@@ -53,3 +55,14 @@ def _answers(task: Task, view: View) -> bool:
     since_us = max(task.ended.t_us, view.calm_us or 0)
     late = [one.answered for one in task.asked if one.received.t_us >= since_us]
     return not late or any(one is not None and one.complete and one.status == 200 for one in late)
+
+
+def _answers_again(call: CallRow, view: View) -> bool:
+    """Whether the provider, sent the submit again under its label, would tell of its task: one that only
+    refuses the label as used (409) never does, and then nobody can know."""
+    since_us = view.calm_us or 0
+    sent = view.submissions.get(view.nonce_of(call.call_id) or "", ())
+    late = [one.answered for one in sent if one.received.t_us >= since_us]
+    return not late or any(
+        one is not None and one.complete and one.status is not None and one.status < 400 for one in late
+    )

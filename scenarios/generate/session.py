@@ -1,0 +1,92 @@
+"""What `refgate explore` does: draw, play, tell what broke, keep it, and say what it came to.
+
+Batches are numbered from a seed: the same seed explores the same scenarios, another seed others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scenarios.checks import all_checks
+from scenarios.doors import Gateway
+from scenarios.generate.explore import BATCH, Found, Hunted, batches, explore
+from scenarios.model import to_yaml
+from scenarios.report.console import Printer
+from scenarios.report.crashfile import FOLDER, keep
+from scenarios.report.stopwatch import Stopwatch
+from scenarios.report.words import seconds
+
+__all__ = ["Explored", "Wanted", "run_explore"]
+
+_BATCHES_APART = 1_000_000
+"""Between the first batches of two seeds: no run is so long that they would meet."""
+
+_TOLD_MAX = 5
+"""Failures of one check that are told at length; all are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How much to explore: so many examples, or as many as the budget allows if that is fewer."""
+
+    examples: int
+    budget_s: float | None = None
+    seed: int = 0
+    workers: int = 1
+    failures: Path = FOLDER
+
+
+@dataclass(slots=True)
+class Explored:
+    """What it came to."""
+
+    examples: int = 0
+    requests: int = 0
+    virtual_us: int = 0
+    wall_s: float = 0.0
+    holds: Counter[str] = field(default_factory=Counter)
+    broken: Counter[str] = field(default_factory=Counter)
+
+    def add(self, hunted: Hunted) -> None:
+        self.examples += hunted.examples
+        self.requests += hunted.requests
+        self.virtual_us += hunted.virtual_us
+        self.holds.update(hunted.holds)
+        self.broken.update(one.check for one in hunted.found)
+
+    @property
+    def untested(self) -> list[str]:
+        """Promises that no example reached. Few examples are played twice, so that one may be missing."""
+        return [one.name for one in all_checks() if not self.holds[one.name]]
+
+
+def run_explore(wanted: Wanted, gateway: Gateway, printer: Printer) -> Explored:
+    """Explores as long as wanted, telling each failure as it is found."""
+    watch, total = Stopwatch(), Explored()
+    todo = batches(wanted.examples, gateway, first=wanted.seed * _BATCHES_APART)
+    with printer.progress(len(todo), f"drawing and playing, {BATCH} at a time"):
+        for hunted in explore(todo, workers=wanted.workers, budget_s=wanted.budget_s):
+            printer.step()
+            total.add(hunted)
+            for found in hunted.found:
+                _tell(found, total, wanted, printer)
+    total.wall_s = watch.seconds()
+    speed = total.examples / total.wall_s if total.wall_s else 0.0
+    printer.note(
+        f"{total.examples} drawn scenarios, {total.requests} requests, {seconds(total.virtual_us)} simulated "
+        f"in {total.wall_s:.1f}s ({speed:.1f} a second)"
+    )
+    if total.untested:
+        printer.note(f"untested: {', '.join(total.untested)}")
+    return total
+
+
+def _tell(found: Found, total: Explored, wanted: Wanted, printer: Printer) -> None:
+    kept = keep(found.scenario, found.played, folder=wanted.failures)
+    if total.broken[found.check] > _TOLD_MAX:
+        printer.note(f"{found.check} again: refgate replay {kept}")
+        return
+    printer.failure(found.played, again=f"refgate replay {kept}")
+    printer.console.print(to_yaml(found.scenario), markup=False)
