@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from fakes.chat.anthropic import Anthropic
 from fakes.chat.dialect import ChatDialect
+from fakes.chat.gemini import Gemini
 from fakes.chat.openai_chat import OpenAIChat
 from fakes.chat.openai_embeddings import OpenAIEmbeddings
 
 __all__ = ["CHAT_DIALECTS", "VENDORS", "dialects_named"]
 
 CHAT_DIALECTS: Mapping[str, type[ChatDialect]] = {
-    dialect.name: dialect for dialect in (Anthropic, OpenAIChat, OpenAIEmbeddings)
+    dialect.name: dialect for dialect in (Anthropic, Gemini, OpenAIChat, OpenAIEmbeddings)
 }
 
 VENDORS: Mapping[str, tuple[str, ...]] = {"openai": ("openai_chat", "openai_embeddings")}
