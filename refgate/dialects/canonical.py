@@ -190,6 +190,7 @@ class Request:
     user: str | None = None  # the end user's id, for the provider's abuse checks
     stream: bool = False
     include_usage: bool = False  # a chat caller's wish to see usage at the end of a stream
+    sent: tuple[str, ...] = ()  # names of the caller's top-level fields, for refusals in its own words
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import fields
 
 from refgate.dialects.canonical import Protocol, Request, Untranslatable
 
-__all__ = ["FIELDS", "GAPS", "Meaning", "refuse_gaps", "refused", "table"]
+__all__ = ["FIELDS", "GAPS", "Meaning", "named", "refuse_gaps", "refused", "table"]
 
 _OWN = "belongs to this protocol alone"
 _ONE_CHOICE = "only one choice can be carried over"
@@ -113,8 +113,8 @@ _ANTHROPIC: dict[str, Meaning] = {
     "stop_sequences": ("stop",),
     "tools": ("tools",),
     "tool_choice": ("tool_choice", "parallel_tools"),
-    "thinking": ("thinking_tokens", "thinking_adaptive", "effort"),
     "output_config": ("format", "effort"),
+    "thinking": ("thinking_tokens", "thinking_adaptive", "effort"),
     "metadata": ("user",),
     "cache_control": _CACHE,
     "container": _NOT_KEPT,
@@ -186,14 +186,17 @@ def refuse_gaps(request: Request, source: Protocol, target: Protocol) -> None:
     """Raises Untranslatable, in the caller's words, for what `target` has no words for."""
     for attribute, why in GAPS.get(target, {}).items():
         if getattr(request, attribute) != _DEFAULTS[attribute]:
-            raise Untranslatable(_named(attribute, source), why)
+            raise Untranslatable(named(attribute, request, source), why)
 
 
-def _named(attribute: str, source: Protocol) -> str:
-    for name, meaning in FIELDS[source].items():
-        if not isinstance(meaning, str) and attribute in meaning:
-            return name
-    return attribute
+def named(attribute: str, request: Request, source: Protocol) -> str:
+    """The caller's field that an attribute of its request came from; anything else names itself."""
+    names = [
+        name
+        for name, meaning in FIELDS[source].items()
+        if not isinstance(meaning, str) and attribute in meaning
+    ]
+    return next((name for name in names if name in request.sent), names[0] if names else attribute)
 
 
 _DEFAULTS = {one.name: one.default for one in fields(Request)}

@@ -38,10 +38,11 @@ class Asked:
 
 
 def ask(protocol: Protocol, body: dict[str, Any]) -> Asked:
-    """Raises Malformed where the request does not even say this much."""
+    """Raises Malformed where the request does not even say this much, Untranslatable for background work."""
     top = Fields(body, "")
     model, stream = top.needed_text("model"), top.flag("stream") or False
     if protocol is Protocol.OPENAI_RESPONSES:
+        top.neutral("background", False, why="background work is not carried")
         return Asked(model, stream, True, top.count("max_output_tokens", least=1))
     if protocol is not Protocol.OPENAI_CHAT:
         return Asked(model, stream, True, top.count("max_tokens", least=1))

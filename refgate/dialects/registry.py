@@ -7,7 +7,7 @@ use the readers to watch them; unlike ones go by way of the canonical request an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from typing import Protocol as Structural
 
@@ -17,8 +17,8 @@ from refgate.dialects.anthropic import outgoing as anthropic_outgoing
 from refgate.dialects.anthropic import reading as anthropic_reading
 from refgate.dialects.anthropic import request as anthropic_request
 from refgate.dialects.anthropic import writing as anthropic_writing
-from refgate.dialects.canonical import Protocol, Request
-from refgate.dialects.carriage import refuse_gaps
+from refgate.dialects.canonical import Protocol, Request, Untranslatable
+from refgate.dialects.carriage import named, refuse_gaps
 from refgate.dialects.faults import broken, failed
 from refgate.dialects.gemini import answer as gemini_answer
 from refgate.dialects.gemini import outgoing as gemini_outgoing
@@ -74,13 +74,14 @@ def read_request(protocol: Protocol, body: dict[str, Any]) -> Request:
     """A chat caller's body. Raises Malformed, or Untranslatable for what no other protocol can say."""
     match protocol:
         case Protocol.OPENAI_CHAT:
-            return chat_request.read_request(body)
+            request = chat_request.read_request(body)
         case Protocol.OPENAI_RESPONSES:
-            return responses_request.read_request(body)
+            request = responses_request.read_request(body)
         case Protocol.ANTHROPIC:
-            return anthropic_request.read_request(body)
+            request = anthropic_request.read_request(body)
         case _:
             raise ValueError(f"no chat caller speaks {protocol}")
+    return replace(request, sent=tuple(name for name, value in body.items() if value is not None))
 
 
 def write_request(
@@ -93,15 +94,18 @@ def write_request(
 ) -> bytes:
     """The body for a provider that speaks `target`. Raises Untranslatable, in the words of `source`."""
     refuse_gaps(request, source, target)
-    match target:
-        case Protocol.OPENAI_CHAT:
-            body = chat_outgoing.write_request(request, model)
-        case Protocol.ANTHROPIC:
-            body = anthropic_outgoing.write_request(request, model, max_tokens_default=max_tokens_default)
-        case Protocol.GEMINI:
-            body = gemini_outgoing.write_request(request)
-        case _:
-            raise ValueError(f"nothing is translated to {target}")
+    try:
+        match target:
+            case Protocol.OPENAI_CHAT:
+                body = chat_outgoing.write_request(request, model)
+            case Protocol.ANTHROPIC:
+                body = anthropic_outgoing.write_request(request, model, max_tokens_default=max_tokens_default)
+            case Protocol.GEMINI:
+                body = gemini_outgoing.write_request(request)
+            case _:
+                raise ValueError(f"nothing is translated to {target}")
+    except Untranslatable as refused:  # the writers know the request's attributes, not the caller's fields
+        raise Untranslatable(named(refused.field, request, source), refused.why) from refused
     return dumps(body).encode()
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refgate.dialects.canonical import Malformed, Protocol
+from refgate.dialects.canonical import Malformed, Protocol, Untranslatable
 from refgate.dialects.json_edit import member, remove, replace, set_members
 from refgate.dialects.passing import Asked, StreamPasser, ask, pass_answer, pass_request
 from refgate.dialects.spoken import Done, Usage

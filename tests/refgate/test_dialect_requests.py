@@ -489,7 +489,7 @@ def test_what_breaks_its_own_protocol_is_refused_too(
 def test_anthropic_without_a_limit_needs_the_routes_own() -> None:
     """A caller of another protocol may leave it out; somebody must say one."""
     request = read_request(CHAT, dict(HELLO))
-    with pytest.raises(Untranslatable, match="max_tokens"):
+    with pytest.raises(Untranslatable, match="max_completion_tokens"):
         write_request(request, CHAT, CLAUDE, "theirs")
 
 

@@ -82,7 +82,9 @@ def _thinking(request: Request, limit: int) -> dict[str, Any] | None:
         return {"type": "disabled"}
     if request.thinking_tokens is not None:
         if not _BUDGET_LEAST <= request.thinking_tokens < limit:
-            raise Untranslatable("thinking", f"the budget must be from {_BUDGET_LEAST} to below max_tokens")
+            raise Untranslatable(
+                "thinking_tokens", f"the budget must be from {_BUDGET_LEAST} to below max_tokens"
+            )
         return {"type": "enabled", "budget_tokens": request.thinking_tokens}
     return {"type": "adaptive"} if request.thinking_adaptive else None
 
@@ -91,11 +93,11 @@ def _output_config(request: Request) -> dict[str, Any] | None:
     config: dict[str, Any] = {}
     if request.effort is not None and request.effort != "none":
         if request.effort not in _EFFORTS:
-            raise Untranslatable("reasoning_effort", f"Anthropic's protocol knows {', '.join(_EFFORTS)}")
+            raise Untranslatable("effort", f"Anthropic's protocol knows {', '.join(_EFFORTS)}")
         config["effort"] = request.effort
     if request.format is not None:
         if request.format.kind == "json_object" or not isinstance(request.format.schema, dict):
-            raise Untranslatable("response_format", "Anthropic's protocol wants a schema for JSON answers")
+            raise Untranslatable("format", "Anthropic's protocol wants a schema for JSON answers")
         config["format"] = {"type": "json_schema", "schema": request.format.schema}
     return config or None
 

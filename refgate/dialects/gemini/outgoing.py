@@ -60,7 +60,7 @@ def write_request(request: Request) -> dict[str, Any]:
 def _calling(request: Request) -> dict[str, Any] | None:
     """A strict tool is one whose arguments must fit: VALIDATED holds the model to the schemas."""
     if request.parallel_tools is False:
-        raise Untranslatable("parallel_tool_calls", "Gemini's protocol cannot forbid parallel calls")
+        raise Untranslatable("parallel_tools", "Gemini's protocol cannot forbid parallel calls")
     strict = any(tool.strict for tool in request.tools)
     mode = request.tool_choice.mode if request.tool_choice is not None else "auto"
     match mode:
@@ -93,7 +93,7 @@ def _config(request: Request) -> dict[str, Any]:
         plain["responseMimeType"] = "application/json"
         if request.format.kind == "json_schema":
             if request.format.description is not None:
-                raise Untranslatable("response_format", "Gemini's protocol has no description of a format")
+                raise Untranslatable("format", "Gemini's protocol has no description of a format")
             plain["responseJsonSchema"] = request.format.schema
     return {name: value for name, value in plain.items() if value is not None}
 
@@ -101,7 +101,7 @@ def _config(request: Request) -> dict[str, Any]:
 def _thinking(request: Request) -> dict[str, Any] | None:
     if request.thinking_tokens is not None or request.thinking_adaptive:
         if request.effort is not None:
-            raise Untranslatable("output_config.effort", "Gemini's protocol takes an effort or a budget")
+            raise Untranslatable("effort", "Gemini's protocol takes an effort or a budget")
         budget = -1 if request.thinking_tokens is None else request.thinking_tokens
         return {"thinkingBudget": budget, "includeThoughts": True}
     if request.effort is None:
@@ -109,7 +109,7 @@ def _thinking(request: Request) -> dict[str, Any] | None:
     if request.effort == "none":
         return {"thinkingBudget": 0}
     if request.effort not in _EFFORTS:
-        raise Untranslatable("reasoning_effort", f"Gemini's protocol knows none, {', '.join(_EFFORTS)}")
+        raise Untranslatable("effort", f"Gemini's protocol knows none, {', '.join(_EFFORTS)}")
     return {"thinkingLevel": request.effort}
 
 
