@@ -9,14 +9,15 @@ from fakes.chat.dialect import ChatDialect
 from fakes.chat.gemini import Gemini
 from fakes.chat.openai_chat import OpenAIChat
 from fakes.chat.openai_embeddings import OpenAIEmbeddings
+from fakes.chat.openai_responses import OpenAIResponses
 
 __all__ = ["CHAT_DIALECTS", "VENDORS", "dialects_named"]
 
 CHAT_DIALECTS: Mapping[str, type[ChatDialect]] = {
-    dialect.name: dialect for dialect in (Anthropic, Gemini, OpenAIChat, OpenAIEmbeddings)
+    dialect.name: dialect for dialect in (Anthropic, Gemini, OpenAIChat, OpenAIResponses, OpenAIEmbeddings)
 }
 
-VENDORS: Mapping[str, tuple[str, ...]] = {"openai": ("openai_chat", "openai_embeddings")}
+VENDORS: Mapping[str, tuple[str, ...]] = {"openai": ("openai_chat", "openai_responses", "openai_embeddings")}
 """A vendor's name stands for all its protocols."""
 
 
