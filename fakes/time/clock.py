@@ -51,6 +51,7 @@ class Clock(BaseEventLoop):
         self._timers_cancelled = 0
         self._salt = self.streams.get("order").getrandbits(64)
         self._number_timer = count(1).__next__
+        self._grid_us = options.grid_us
         self._never_us = options.time_max_us + options.grid_us
 
     def time(self) -> float:
@@ -73,42 +74,36 @@ class Clock(BaseEventLoop):
     def call_later(  # type: ignore[override]  # as above
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> SimTimer:
-        due_us = self._due(self.now_us + delay * 1_000_000 - _NOISE_US)
-        return self._set_timer(due_us, due_us / 1_000_000, callback, args, context)
+        return self._set_timer(self.now_us + delay * 1_000_000 - _NOISE_US, None, callback, args, context)
 
     def call_at(  # type: ignore[override]  # as above
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> SimTimer:
-        due_us = self._due(when * 1_000_000 - _NOISE_SUMMED_US)
-        return self._set_timer(due_us, when, callback, args, context)
+        return self._set_timer(when * 1_000_000 - _NOISE_SUMMED_US, when, callback, args, context)
 
     def call_at_us(self, us: int, callback: Callable[[], object], context: Context) -> SimTimer:
         """`call_at` in whole microseconds, for what has no wish to go through floats."""
-        due_us = self._due(us)
-        return self._set_timer(due_us, due_us / 1_000_000, callback, (), context)
-
-    def _due(self, us: float) -> int:
-        """The instant for something due at `us`: on the grid, never earlier; the past is now."""
-        if us >= self._never_us:  # also what is for ever
-            return self._never_us
-        whole = ceil(us)
-        if whole <= self.now_us:
-            return self.now_us
-        grid = self.options.grid_us
-        return -(-whole // grid) * grid
+        return self._set_timer(us, None, callback, (), context)
 
     def _set_timer(
         self,
-        due_us: int,
-        when: float,
+        us: float,
+        when: float | None,
         callback: Callable[..., object],
         args: tuple[Any, ...],
         context: Context | None,
     ) -> SimTimer:
+        """A step for `us`: due on the grid, never earlier; the past is now. `when`: as it was asked for."""
         if self._closed:
             raise RuntimeError("Event loop is closed")
+        if us >= self._never_us:  # also what is for ever
+            due_us = self._never_us
+        elif us <= self.now_us:
+            due_us = self.now_us
+        else:
+            due_us = -(-ceil(us) // self._grid_us) * self._grid_us
         lane = self._lane
-        timer = SimTimer(when, callback, args, self, context, lane)
+        timer = SimTimer(due_us / 1_000_000 if when is None else when, callback, args, self, context, lane)
         # At each instant the lanes meet in an order of its own; the number keeps one lane in order.
         # (Python's own hash of (seed, due, lane) is as stable, but makes some orders ten times rarer.)
         mixed = ((self._salt ^ due_us * 0x9E3779B97F4A7C15) + lane * 0x94D049BB133111EB) & _64_BITS

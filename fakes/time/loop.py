@@ -145,7 +145,7 @@ class SimLoop(Outside):
                 self._check()
             if not ready:
                 self._jump()
-            if timers and timers[0][0] <= self.now_us:
+            elif timers and timers[0][0] <= self.now_us:
                 self._release()
             for _ in range(len(ready)):
                 if schedule is not None:
@@ -209,6 +209,7 @@ class SimLoop(Outside):
         if due_us > self.now_us:
             self._advance(due_us - self.now_us)
             self._quiet_from = self.steps
+        self._release()
 
     def _check(self) -> None:
         """What need not be looked at before each step."""

@@ -35,6 +35,7 @@ __all__ = [
     "Scope",
     "Send",
     "legal",
+    "shown",
 ]
 
 Scope = MutableMapping[str, Any]
@@ -65,6 +66,25 @@ _ILLEGAL = re.compile(rb"[\x00\r\n]|^[ \t]|[ \t]$")
 def legal(name: bytes, value: bytes) -> bool:
     """Whether h11 would let this header out. The name is in lower case. Most headers come again and again."""
     return _NAME.fullmatch(name) is not None and _ILLEGAL.search(value) is None
+
+
+@lru_cache(maxsize=4096)
+def _sent(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """A header as it goes out."""
+    name = name.lower()
+    if not legal(name, value):
+        raise RuntimeError(f"illegal header {name!r}")
+    return name, value
+
+
+@lru_cache(maxsize=4096)
+def _text(name: bytes, value: bytes) -> tuple[str, str]:
+    return name.decode("latin-1"), value.decode("latin-1")
+
+
+def shown(headers: RawHeaders) -> tuple[tuple[str, str], ...]:
+    """Headers as text, letter for byte."""
+    return tuple([_text(name, value) for name, value in headers])
 
 
 class Head:
@@ -109,19 +129,15 @@ class Answering:
         status: int = message["status"]
         if not 200 <= status <= 999:
             raise RuntimeError(f"a final answer cannot have status {status}")
-        headers: RawHeaders = []
-        framed = False
         self.started = True  # As in uvicorn, what is wrong from here on is a cut and no 500.
-        for name, value in message.get("headers", ()):
-            lower = bytes(name).lower()
-            if not legal(lower, value):
-                raise RuntimeError(f"illegal header {lower!r}")
-            if lower == b"content-length":
+        headers = [_sent(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
+        framed = False
+        for name, value in headers:
+            if name == b"content-length":
                 framed = True
                 self._left = int(value)
-            elif lower == b"transfer-encoding":
+            elif name == b"transfer-encoding":
                 framed = True
-            headers.append((lower, bytes(value)))
         if status in (204, 304):
             self._left = 0
         elif not framed:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import starmap
 
-from fakes.wire.asgi import RawHeaders
+from fakes.wire.asgi import RawHeaders, shown
 from fakes.wire.client_end import NO_TIMEOUTS, ClientEnd, Timeouts
 from fakes.wire.errors import RequestInvalid
 from fakes.wire.network import Wire
@@ -50,7 +50,7 @@ class Streamed:
         wire, src, request, timeouts = self._call
         head, self._end = await wire.call(src, request, timeouts)
         self.status = head.status
-        self.headers = _shown(head.headers)
+        self.headers = shown(head.headers)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -87,7 +87,7 @@ class DirectClient:
         except BaseException:
             end.leave()
             raise
-        return Answer(head.status, _shown(head.headers), body)
+        return Answer(head.status, shown(head.headers), body)
 
     def stream(
         self,
@@ -100,10 +100,6 @@ class DirectClient:
     ) -> Streamed:
         """The answer as it comes, for the length of an `async with` block."""
         return Streamed(self._wire, self._src, _request(method, url, headers, body), timeouts or NO_TIMEOUTS)
-
-
-def _shown(headers: RawHeaders) -> tuple[tuple[str, str], ...]:
-    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
 
 
 @lru_cache(maxsize=1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from operator import attrgetter
 
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.handed import Handed
@@ -30,7 +31,7 @@ def answers_in_time(history: History, declared: Declared, tally: Tally) -> None:
     for fact in history.of(LinkChanged):
         if fact.src.startswith("client"):
             troubled_us[fact.dst].append(fact.t_us)
-    last_us = max((fact.t_us for fact in history), default=0)
+    last_us = max(map(attrgetter("t_us"), history), default=0)
     within_us = declared.answer_within_us
     for exchange in view.exchanges:
         sent, ended_us = exchange.sent, exchange.ended_us
@@ -97,7 +98,7 @@ def bytes_intact(history: History, declared: Declared, tally: Tally) -> None:
         if not handed.judged(exchange) or exchange.got is None:
             continue
         if not tally.keeps(handed.matches(exchange)):
-            served = handed.candidates(exchange)
+            served = handed.by(exchange).served
             tally.breach(
                 f"the answer to a {exchange.sent.op} of call {exchange.sent.call} ({exchange.got.status}, "
                 f"{len(exchange.got.body)} bytes) is none that {exchange.sent.provider} gave",
@@ -112,8 +113,7 @@ def no_truncated_success(history: History, declared: Declared, tally: Tally) -> 
     """A caller gets the whole answer or an explicit error; never a clean end of half an answer."""
     handed = Handed.of(history, declared)
     for exchange in View.of(history, declared).exchanges:
-        answers = [one.answered for one in handed.candidates(exchange) if one.answered is not None]
-        halves = [one for one in answers if not one.complete and one.body_bytes > 0]
+        halves = handed.by(exchange).halves
         if not halves or exchange.answered is None:
             continue
         tally.saw()

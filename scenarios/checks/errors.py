@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.handed import Handed
-from scenarios.checks.parts import Exchange, header
+from scenarios.checks.parts import Exchange
 from scenarios.checks.reading import read_json
 from scenarios.checks.view import View
 from scenarios.declared import Declared
@@ -59,7 +60,7 @@ def error_mapped(history: History, declared: Declared, tally: Tally) -> None:
             continue
         code = exchange.own_code
         if code is not None:
-            wrong = _wrong(code, got, with_body=exchange.sent.method != "HEAD")
+            wrong = _wrong(code, got, exchange.says, with_body=exchange.sent.method != "HEAD")
             if not tally.keeps(wrong is None):
                 tally.breach(f"the gateway's own {got.status} ({code}): {wrong}", exchange.sent, got)
         elif not tally.keeps(_is_providers(exchange, got, handed, declared)):
@@ -71,13 +72,13 @@ def error_mapped(history: History, declared: Declared, tally: Tally) -> None:
             )
 
 
-def _wrong(code: str, got: Got, *, with_body: bool) -> str | None:
+def _wrong(code: str, got: Got, says: Mapping[str, str], *, with_body: bool) -> str | None:
     status = _STATUS.get(code)
     if status is None:
         return "no such code in the table"
     if got.status != status:
         return f"its status is {status}"
-    retry_after = header(got.headers, "retry-after")
+    retry_after = says.get("retry-after")
     if code == "in_flight" and retry_after is None:
         return "it does not say when to come back"
     if not with_body:
@@ -98,8 +99,7 @@ def _is_providers(exchange: Exchange, got: Got, handed: Handed, declared: Declar
         return False
     if provider.resolve == "find" and exchange.op == "submit" and got.outcome == "ok":
         return True  # the answer that found it
-    answers = [one.answered for one in handed.candidates(exchange)]
-    return any(one is not None and one.status == got.status for one in answers)
+    return got.status in handed.by(exchange).statuses
 
 
 CHECKS: tuple[Check, ...] = (error_mapped,)

@@ -7,16 +7,34 @@ that is given again is one of them too.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
-from fakes.journal import digest
+from fakes.journal import Answered, digest
 from scenarios.checks.parts import Exchange, Served, header
 from scenarios.checks.verdicts import upstream_path
 from scenarios.checks.view import View
 from scenarios.declared import Declared
 from scenarios.history import History
 
-__all__ = ["Handed"]
+__all__ = ["Candidates", "Handed"]
+
+
+class Candidates:
+    """Requests at a provider that a client's answer may stem from, and what their answers were."""
+
+    __slots__ = ("cut_lengths", "encoded", "halves", "known", "served", "statuses", "whole")
+
+    def __init__(self, served: Sequence[Served]) -> None:
+        answers: list[Answered] = [one.answered for one in served if one.answered is not None]
+        whole = [one for one in answers if one.complete]
+        cut = [one for one in answers if not one.complete]
+        self.served = served
+        self.statuses = frozenset(one.status for one in answers)
+        self.whole = frozenset((one.status, one.body_digest) for one in whole)
+        self.known = all(one.body_digest is not None for one in whole)  # each whole body can be compared
+        self.halves = [one for one in cut if one.body_bytes > 0]
+        self.cut_lengths = frozenset(header(one.headers, "content-length") for one in cut)
+        self.encoded = any(header(one.headers, "content-encoding") for one in answers)
 
 
 class Handed:
@@ -25,6 +43,7 @@ class Handed:
     def __init__(self, view: View, declared: Declared) -> None:
         self._view, self._declared = view, declared
         self._others: dict[tuple[str, str, str], list[Served]] = defaultdict(list)
+        self._known: dict[Hashable, Candidates] = {}
         for served in view.served:
             received = served.received
             self._others[received.at, received.method, received.path].append(served)
@@ -33,9 +52,22 @@ class Handed:
     def of(cls, history: History, declared: Declared) -> Handed:
         return history.derived((cls, declared), lambda: cls(View.of(history, declared), declared))
 
-    def candidates(self, exchange: Exchange) -> Sequence[Served]:
+    def by(self, exchange: Exchange) -> Candidates:
         """The requests at the provider whose answer this may be."""
         name = exchange.sent.provider or ""
+        key: Hashable
+        if exchange.op == "submit" and exchange.nonce is not None:
+            key = (name, exchange.nonce)
+        elif exchange.op in ("poll", "result") and exchange.task_id is not None:
+            key = (name, "task", exchange.task_id)
+        else:
+            key = (name, "other", exchange.sent.method, upstream_path(exchange, name))
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = Candidates(self._served(name, exchange))
+        return found
+
+    def _served(self, name: str, exchange: Exchange) -> Sequence[Served]:
         if exchange.op == "submit" and exchange.nonce is not None:
             return [one for one in self._view.submissions.get(exchange.nonce, ()) if one.received.at == name]
         if exchange.op in ("poll", "result") and exchange.task_id is not None:
@@ -49,15 +81,14 @@ class Handed:
         provider = self._declared.providers.get(exchange.sent.provider or "")
         if provider is None or exchange.sent.method == "HEAD":
             return False
-        answers = [one.answered for one in self.candidates(exchange) if one.answered is not None]
-        if any(header(one.headers, "content-encoding") for one in answers):
+        candidates = self.by(exchange)
+        if candidates.encoded:
             return False  # decoded on the way, perhaps
-        length = str(len(exchange.answered.body))
-        if any(not one.complete and header(one.headers, "content-length") == length for one in answers):
+        if str(len(exchange.answered.body)) in candidates.cut_lengths:
             return False  # whole by its own headers: nobody can tell that it is not
         if provider.resolve == "find" and exchange.op == "submit" and self._was_uncertain(exchange):
             return False  # the answer may be that of the search
-        return all(one.body_digest is not None for one in answers if one.complete)
+        return candidates.known
 
     def _was_uncertain(self, exchange: Exchange) -> bool:
         """Whether some attempt of this submit had no answer of its own."""
@@ -68,8 +99,4 @@ class Handed:
         """Whether a whole answer of the provider has this status and these bytes."""
         got = exchange.answered
         assert got is not None
-        mine = (got.status, digest(got.body))
-        answers = (one.answered for one in self.candidates(exchange))
-        return any(
-            (one.status, one.body_digest) == mine for one in answers if one is not None and one.complete
-        )
+        return (got.status, digest(got.body)) in self.by(exchange).whole

@@ -12,7 +12,7 @@ from fakes.journal import Headers
 from scenarios.checks.books import Books
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.labels import label_in
-from scenarios.checks.parts import CallRow, Exchange, Served, Task, header
+from scenarios.checks.parts import CallRow, Exchange, Served, Task
 from scenarios.checks.verdicts import Verdicts
 from scenarios.checks.view import View
 from scenarios.declared import Declared
@@ -150,7 +150,7 @@ def _binds(exchange: Exchange) -> bool:
 
 
 def _is_replay(exchange: Exchange) -> bool:
-    return exchange.got is not None and header(exchange.got.headers, "x-idempotent-replay") == "true"
+    return exchange.says.get("x-idempotent-replay") == "true"
 
 
 def _lasting(headers: Headers) -> list[tuple[str, str]]:

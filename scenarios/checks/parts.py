@@ -12,7 +12,18 @@ from typing import Any
 from fakes.journal import Answered, Headers, Received, TaskAccepted, TaskEnded
 from scenarios.history import Got, History, Left, Observed, Sent
 
-__all__ = ["CALL_ID", "OWN_ERROR", "CallRow", "Exchange", "Row", "Served", "Task", "header", "rows"]
+__all__ = [
+    "CALL_ID",
+    "OWN_ERROR",
+    "CallRow",
+    "Exchange",
+    "Row",
+    "Served",
+    "Task",
+    "by_name",
+    "header",
+    "rows",
+]
 
 OWN_ERROR = "x-refgate-error"
 CALL_ID = "x-proxy-call-id"
@@ -35,40 +46,41 @@ def header(headers: Headers, name: str) -> str | None:
     return None
 
 
+def by_name(headers: Headers) -> Mapping[str, str]:
+    """The first value under each name."""
+    return dict(reversed(headers))
+
+
 @dataclass(slots=True)
 class Exchange:
     """One request of a client, and how it ended for it. `op`, `nonce` and `task_id` are what the request
     itself says, also where the client did not know that it was a submit or a poll."""
 
     sent: Sent
+    asks: Mapping[str, str]  # its headers: the first value under each name
     op: str
     nonce: str | None = None
     task_id: str | None = None
     account: str = ""  # the one that the request asked to bill
     got: Got | None = None
     left: Left | None = None
+    ended_us: int | None = None
+    answered: Got | None = None  # the answer, where a whole one arrived
+    says: Mapping[str, str] = field(default_factory=dict)  # the headers of what it got, as above
     own_code: str | None = None  # the gateway's own error code, where it answered in its own name
     call_id: str | None = None  # the call that the answer names
 
-    def end(self, fact: Got | Left) -> None:
+    def end(self, got: Got) -> None:
         """How it ended."""
-        if isinstance(fact, Left):
-            self.left = fact
-            return
-        self.got = fact
-        self.own_code = header(fact.headers, OWN_ERROR)
-        self.call_id = header(fact.headers, CALL_ID)
+        self.got, self.ended_us = got, got.t_us
+        self.says = by_name(got.headers)
+        self.own_code, self.call_id = self.says.get(OWN_ERROR), self.says.get(CALL_ID)
+        if got.status is not None and got.complete:
+            self.answered = got
 
-    @property
-    def ended_us(self) -> int | None:
-        end = self.got or self.left
-        return None if end is None else end.t_us
-
-    @property
-    def answered(self) -> Got | None:
-        """The answer, where a whole one arrived."""
-        got = self.got
-        return got if got is not None and got.status is not None and got.complete else None
+    def leave(self, left: Left) -> None:
+        """The client did not wait for the end."""
+        self.left, self.ended_us = left, left.t_us
 
 
 @dataclass(slots=True)

@@ -33,26 +33,27 @@ def canaries_contained(history: History, declared: Declared, tally: Tally) -> No
     its own auth header, billing's at billing. Never in an answer, in another host's request, in a log or in
     the record; and the gateway's own errors tell nothing of a provider's address or of the request to it."""
     given = _given_by_callers(history)
+    tally.saw(len(history.of(Received)) + len(history.of(Got)))
     for received in history.of(Received):
-        tally.saw()
         for canary, place in _in_request(received):
             if not _belongs(canary, place, received, declared) and not (canary in given and place == "body"):
                 tally.breach(f"{canary} was sent to {received.at}, in its {place}", received)
     for got in history.of(Got):
-        tally.saw()
-        if b"canary-" in got.body or any(_MARK in value for _, value in got.headers):
+        if b"canary-" in got.body or _MARK in "\n".join(map(": ".join, got.headers)):
             _judge_text(got, _text(got), "an answer to a client", given, tally)
     for logged in history.of(GatewayLogged):
-        _judge_text(logged, f"{logged.event} {logged.text}", "a log", given, tally)
+        if _MARK in logged.text or _MARK in logged.event:
+            _judge_text(logged, f"{logged.event} {logged.text}", "a log", given, tally)
     for failed in history.of(AppFailed):
         _judge_text(failed, failed.error, "an error text", given, tally)
     for observed in history.of(Observed):
         for row in observed.rows if observed.at != "billing" else ():
-            for name, value in row.items():
-                if isinstance(value, str) and _MARK in value:
-                    _judge_text(observed, value, f"the record ({observed.what}.{name})", given, tally)
+            if _MARK in "\n".join(map(str, row.values())):
+                for name, value in row.items():
+                    _judge_text(observed, str(value), f"the record ({observed.what}.{name})", given, tally)
     for exchange in View.of(history, declared).exchanges:
-        _judge_failure(exchange, declared, tally)
+        if exchange.own_code in _OF_FAILURES:
+            _judge_failure(exchange, declared, tally)
 
 
 def _given_by_callers(history: History) -> frozenset[str]:
@@ -67,7 +68,9 @@ def _given_by_callers(history: History) -> frozenset[str]:
 def _in_request(received: Received) -> Iterator[tuple[str, str]]:
     for name, value in received.headers:
         if _MARK in value or _MARK in name:
-            yield from ((canary, f"header {name.lower()}") for canary in _CANARY.findall(f"{name} {value}"))
+            place = f"header {name.lower()}"
+            for canary in _CANARY.findall(f"{name} {value}"):
+                yield canary, place
     if _MARK in received.path or _MARK in received.query:
         yield from ((canary, "path") for canary in _CANARY.findall(f"{received.path}?{received.query}"))
     if b"canary-" in received.body:
@@ -97,7 +100,7 @@ def _judge_text(fact: Fact, text: str, where: str, given: frozenset[str], tally:
 def _judge_failure(exchange: Exchange, declared: Declared, tally: Tally) -> None:
     """The gateway's own word on a failure must not be somebody else's exception text."""
     got = exchange.got
-    if got is None or exchange.own_code not in _OF_FAILURES:
+    if got is None:
         return
     provider = declared.providers.get(exchange.sent.provider or "")
     body = got.body.decode("latin-1")

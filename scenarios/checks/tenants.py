@@ -8,7 +8,7 @@ from collections import defaultdict
 from fnmatch import fnmatchcase
 
 from scenarios.checks.finding import Check, Tally, check
-from scenarios.checks.parts import Exchange, Task, header
+from scenarios.checks.parts import Exchange, Task
 from scenarios.checks.reading import first_at, read_json
 from scenarios.checks.verdicts import upstream_path
 from scenarios.checks.view import View
@@ -67,12 +67,12 @@ def tenants_apart(history: History, declared: Declared, tally: Tally) -> None:
 
 def _tokens(view: View) -> dict[str, str | None]:
     """Nonce → the credential of the caller who sent it."""
-    return {nonce: header(group[0].sent.headers, "authorization") for nonce, group in view.submits.items()}
+    return {nonce: group[0].asks.get("authorization") for nonce, group in view.submits.items()}
 
 
 def _same(exchange: Exchange, account: str, token: str | None) -> bool:
     """Whether the request acts for this account, or comes from the very caller who does."""
-    return exchange.account == account or header(exchange.sent.headers, "authorization") == token
+    return exchange.account == account or exchange.asks.get("authorization") == token
 
 
 def _judge_account(exchange: Exchange, declared: Declared, tally: Tally) -> None:
@@ -80,8 +80,8 @@ def _judge_account(exchange: Exchange, declared: Declared, tally: Tally) -> None
     nobody who he is."""
     if not exchange.sent.path.startswith("/api/proxy/"):
         return
-    got, named = exchange.answered, header(exchange.sent.headers, "x-thread-id")
-    token = header(exchange.sent.headers, "authorization") or ""
+    got, named = exchange.answered, exchange.asks.get("x-thread-id")
+    token = exchange.asks.get("authorization", "")
     own = declared.callers.get(token.removeprefix(_CALLER)) if token.startswith(_CALLER) else None
     if got is None or named is None or own is None or any(fnmatchcase(named, one) for one in own):
         return

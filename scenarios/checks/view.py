@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fakes.journal import Answered, Received, TaskAccepted, TaskEnded
-from scenarios.checks.parts import CallRow, Exchange, Served, Task, header, rows
+from scenarios.checks.parts import CallRow, Exchange, Served, Task, by_name, rows
 from scenarios.checks.reading import first_at, read_json
 from scenarios.declared import Declared, Look
 from scenarios.history import Calm, Ended, Got, History, Left, Observed, Sent
@@ -26,22 +26,23 @@ _NAMES_ANOTHER = frozenset({"key_reused", "in_flight"})
 
 def _exchange(sent: Sent, declared: Declared) -> Exchange:
     """What a request is, by the client's word or, for a raw one, by the declared routes."""
-    account = header(sent.headers, "x-thread-id") or sent.account
+    asks = by_name(sent.headers)
+    account = asks.get("x-thread-id") or sent.account
     if sent.op in ("submit", "probe"):
-        return Exchange(sent, "submit", sent.nonce, account=account)
+        return Exchange(sent, asks, "submit", sent.nonce, account=account)
     provider = declared.providers.get(sent.provider or "")
     if sent.op != "other" or provider is None:
-        return Exchange(sent, sent.op, task_id=sent.task_id, account=account)
+        return Exchange(sent, asks, sent.op, task_id=sent.task_id, account=account)
     path, _, query = sent.path.removeprefix(f"/api/proxy/{provider.name}").partition("?")
     look = provider.look_for(sent.method, path)
     if look is not None:
         op = "result" if look in provider.results else "poll"
-        return Exchange(sent, op, task_id=_task_in(look, sent, path, query), account=account)
+        return Exchange(sent, asks, op, task_id=_task_in(look, sent, path, query), account=account)
     if provider.submit_for(sent.method, path) is not None:
         body = read_json(sent.body)
         nonce = body.get("nonce") if isinstance(body, dict) else None
-        return Exchange(sent, "submit", nonce if isinstance(nonce, str) else None, account=account)
-    return Exchange(sent, "other", account=account)
+        return Exchange(sent, asks, "submit", nonce if isinstance(nonce, str) else None, account=account)
+    return Exchange(sent, asks, "other", account=account)
 
 
 def _task_in(look: Look, sent: Sent, path: str, query: str) -> str | None:
@@ -119,32 +120,34 @@ class View:
 
     def _pair_clients(self, history: History) -> None:
         waiting: dict[tuple[int, int, str], list[Exchange]] = defaultdict(list)
-        for fact in history:
-            if isinstance(fact, Sent):
-                exchange = _exchange(fact, self._declared)
-                self.exchanges.append(exchange)
-                waiting[fact.call, fact.attempt, fact.op].append(exchange)
-                if exchange.nonce is not None:
-                    self.submits[exchange.nonce].append(exchange)
-                    self.account_of.setdefault(exchange.nonce, exchange.account)
-                if exchange.op == "submit" and fact.key is not None:
-                    self.keyed[exchange.account, fact.provider or "", fact.key].append(exchange)
-            elif isinstance(fact, Got | Left):
-                queue = waiting.get((fact.call, fact.attempt, fact.op))
-                if not queue:
-                    continue
-                queue.pop(0).end(fact)
+        for sent in history.of(Sent):
+            exchange = _exchange(sent, self._declared)
+            self.exchanges.append(exchange)
+            waiting[sent.call, sent.attempt, sent.op].append(exchange)
+            if exchange.nonce is not None:
+                self.submits[exchange.nonce].append(exchange)
+                self.account_of.setdefault(exchange.nonce, exchange.account)
+            if exchange.op == "submit" and sent.key is not None:
+                self.keyed[exchange.account, sent.provider or "", sent.key].append(exchange)
+        # No two requests are the same attempt of one call, and each ends in one way.
+        for got in history.of(Got):
+            if queue := waiting.get((got.call, got.attempt, got.op)):
+                queue.pop(0).end(got)
+        for left in history.of(Left):
+            if queue := waiting.get((left.call, left.attempt, left.op)):
+                queue.pop(0).leave(left)
 
     def _pair_fakes(self, history: History) -> None:
-        for fact in history:
-            if isinstance(fact, Received):
-                served = Served(fact)
-                self.served.append(served)
-                self._by_seq[fact.at, fact.seq] = served
-                if fact.op == "submit" and fact.nonce is not None and fact.at != "billing":
-                    self.submissions[fact.nonce].append(served)
-            elif isinstance(fact, Answered) and (fact.at, fact.seq) in self._by_seq:
-                self._by_seq[fact.at, fact.seq].answered = fact
+        for received in history.of(Received):
+            served = Served(received)
+            self.served.append(served)
+            self._by_seq[received.at, received.seq] = served
+            if received.op == "submit" and received.nonce is not None and received.at != "billing":
+                self.submissions[received.nonce].append(served)
+        for answered in history.of(Answered):
+            asked = self._by_seq.get((answered.at, answered.seq))
+            if asked is not None:
+                asked.answered = answered
 
     def _follow_tasks(self, history: History) -> None:
         for accepted in history.of(TaskAccepted):
