@@ -35,7 +35,7 @@ check: $(READY)  ## format, lint, types, import rules, docs made from code
 	@$(BIN)/lint-imports --no-logo
 
 docs: $(READY)  ## write the pages that are made from the code
-	@$(BIN)/python -m scenarios.pages
+	@$(BIN)/python -m scenarios.pages > docs/acts.md
 	@$(BIN)/python -m scenarios.checks.page > docs/invariants.md
 
 bench: $(READY)  ## cost per call, side by side in one run

@@ -7,7 +7,6 @@ and broken connections look the same everywhere.
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections.abc import Iterable
 from dataclasses import replace
@@ -188,6 +187,12 @@ def _kind_of_status(status: int) -> str:
     return kinds.get(status, "server")
 
 
+def _packed(body: bytes) -> bytes:
+    """As gzip. Not by `gzip.compress`, whose header differs between versions of Python."""
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(body) + packer.flush()
+
+
 def dressed(reply: Reply, plays: Iterable[Play], *, nonce: str | None) -> Reply:
     """The reply as it goes out: acts on headers in file order, then a true length unless one was given."""
     headers, body = list(reply.headers), reply.body
@@ -202,7 +207,7 @@ def dressed(reply: Reply, plays: Iterable[Play], *, nonce: str | None) -> Reply:
             case SetCookie(name=name):
                 headers.append(("set-cookie", f"{name}={nonce or 'none'}; Path=/"))
             case Compressed(encoding=encoding):
-                body = gzip.compress(body, mtime=0) if encoding == "gzip" else zlib.compress(body)
+                body = _packed(body) if encoding == "gzip" else zlib.compress(body)
                 headers.append(("content-encoding", encoding))
             case Bloated(bytes=size):
                 body += b" " * (size - len(body))

@@ -1,38 +1,20 @@
-"""The reference pages, made from the models: what a scenario file may say, and every act.
+"""The page of acts, made from the models: every act with its parameters, in the words of its docstring.
 
-`python -m scenarios.pages` writes `docs/scenario-files.md` and `docs/acts.md` (`make docs`); a test
-compares them with the code. The words are the models' own docstrings.
+`python -m scenarios.pages` prints what stands in `docs/acts.md` (`make docs`); a test compares the two.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
 
 from fakes.acts import BillingDo, ProviderDo
 from fakes.play import Play
-from scenarios.model import schema
 
-__all__ = ["PAGES", "acts_page", "scenario_page", "write"]
-
-_DO = (ProviderDo.__name__, BillingDo.__name__)
-_DOCS = Path(__file__).parent.parent / "docs"
-
-_SCENARIO_HEAD = """\
-# Scenario files
-
-YAML, strict: a field that is not listed here is an error with file, line and a suggestion. Spans of time
-are text with a unit (`250ms`, `30s`, `5m`), amounts are quoted dollars (`"0.25"`). `refgate schema` prints
-the JSON Schema for editors; [`scenarios/suite`](../scenarios/suite) is full of examples. The acts of `do:`
-have a page of their own: [acts.md](acts.md).
-
-*This page is made from the code: `make docs`.*
-"""
+__all__ = ["acts_page"]
 
 _ACTS_HEAD = """\
 # Acts
@@ -65,10 +47,7 @@ def _kind(shape: Mapping[str, Any]) -> str:
     if "enum" in shape:
         return " · ".join(f"`{one}`" for one in shape["enum"])
     if "$ref" in shape:
-        name = shape["$ref"].rsplit("/", 1)[-1]
-        if name in _DO:
-            return "[one act](acts.md)"
-        return f"[{name}](#{name.lower()})"
+        return f"`{shape['$ref'].rsplit('/', 1)[-1]}`"
     for several in ("anyOf", "oneOf"):
         if several in shape:
             return " or ".join(dict.fromkeys(_kind(one) for one in shape[several]))
@@ -84,27 +63,6 @@ def _kind(shape: Mapping[str, Any]) -> str:
     return {"object": "mapping", "string": "text", "integer": "whole number", "boolean": "yes or no"}.get(
         kind, kind
     )
-
-
-def _fields(shape: Mapping[str, Any]) -> Iterator[str]:
-    required = shape.get("required", ())
-    for name, field in shape.get("properties", {}).items():
-        yield f"| `{name}`{' (required)' if name in required else ''} | {_cell(_kind(field))} |\n"
-
-
-def scenario_page() -> str:
-    """Every part of a scenario with its fields; acts are left to their page."""
-    found = schema()
-    plays = {type_.__name__ for type_ in _plays(ProviderDo)} | {type_.__name__ for type_ in _plays(BillingDo)}
-    parts = [_SCENARIO_HEAD]
-    for name, shape in [("Scenario", found), *sorted(found["$defs"].items())]:
-        if name in plays or name in _DO:
-            continue
-        parts.append(f"\n## {name}\n\n{shape.get('description', '').strip()}\n")
-        fields = list(_fields(shape))
-        if fields:
-            parts += ["\n| field | kind |\n|---|---|\n", *fields]
-    return "".join(parts)
 
 
 def _plays(do: type[BaseModel]) -> Iterator[type[Play]]:
@@ -125,14 +83,5 @@ def acts_page() -> str:
     return "".join(parts)
 
 
-PAGES = MappingProxyType({"scenario-files.md": scenario_page, "acts.md": acts_page})
-"""File in `docs/` → what makes it."""
-
-
-def write(folder: Path = _DOCS) -> None:
-    for name, make in PAGES.items():
-        (folder / name).write_text(make(), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    write()
+    print(acts_page(), end="")

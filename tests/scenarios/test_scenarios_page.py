@@ -1,14 +1,12 @@
-"""The page on scenarios names everything that a file or the command line can say, and its example loads."""
+"""The page on scenarios names everything that a file can say, and its example loads."""
 
 import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
-import typer
 
 from fakes.acts import BillingDo, ProviderDo
-from refgate import cli
 from scenarios.load import load_text
 from scenarios.model import schema
 
@@ -35,16 +33,6 @@ def fields() -> set[str]:
 def test_every_field_and_act_is_on_the_page(name: str) -> None:
     """Nobody has to read the code to write a file."""
     assert name in NAMED
-
-
-def test_every_command_and_option_is_on_the_page() -> None:
-    """Each sub-command, and each of its options by its long or short name."""
-    root = typer.main.get_command(cli._app)
-    for command in root.commands.values():
-        assert f"refgate {command.name}" in PAGE
-        for option in command.params:
-            names = [text for text in option.opts if text.startswith("-")]
-            assert not names or any(name in PAGE for name in names), (command.name, names)
 
 
 def test_the_example_loads() -> None:
