@@ -12,7 +12,7 @@ from typing import Any
 
 from refgate.dialects.json_text import dumps
 
-__all__ = ["AmbiguousMember", "member", "remove", "replace", "set_members"]
+__all__ = ["AmbiguousMember", "check_single", "member", "remove", "replace", "set_members"]
 
 _SPACE = " \t\r\n"
 _SKIP = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
@@ -41,6 +41,15 @@ def set_members(text: str, values: Mapping[str, Any]) -> str:
         comma = "" if _space(text, start + 1) == end else ","
         text = f"{text[:end]}{comma}{dumps(name)}:{dumps(value)}{text[end:]}"
     return text
+
+
+def check_single(text: str) -> None:
+    """Raises AmbiguousMember where a member of the outer object stands twice."""
+    seen: set[str] = set()
+    for name, _, _, _ in _members(text, 0):
+        if name in seen:
+            raise AmbiguousMember(f"{name} stands twice")
+        seen.add(name)
 
 
 def member(text: str, path: tuple[str, ...]) -> tuple[int, int] | None:

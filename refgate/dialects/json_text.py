@@ -14,16 +14,28 @@ from typing import Any
 from refgate.dialects.canonical import Malformed, Number, Untranslatable
 from refgate.money import loads_exact
 
-__all__ = ["Fields", "as_list", "as_map", "as_text", "dumps", "parse_object"]
+__all__ = ["Fields", "as_list", "as_map", "as_text", "dumps", "loads", "parse_object"]
 
 _KIND = {str: "a string", bool: "true or false", dict: "an object", list: "a list"}
+
+
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=Decimal)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def loads(text: str) -> Any:
+    """`loads_exact` for the many small texts of a stream: the decoder is made once. Raises ValueError."""
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, ArithmeticError, RecursionError):  # no JSON, or numbers that need more care
+        return loads_exact(text)
 
 
 def dumps(value: Any) -> str:
     """Compact JSON text. A Decimal is written with its own digits; floats have no place here."""
     try:
         try:
-            text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+            text = _ENCODER.encode(value)
         except TypeError:  # a Decimal, which the library does not know
             text = _dumps_exact(value)
     except RecursionError as deep:
@@ -44,7 +56,7 @@ def _dumps_exact(value: Any) -> str:
         return "{" + ",".join(f"{dumps(str(key))}:{_dumps_exact(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_dumps_exact, value)) + "]"
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def parse_object(body: bytes, what: str = "body") -> dict[str, Any]:

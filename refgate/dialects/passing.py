@@ -7,12 +7,13 @@ stays behind. Nothing else is touched, known to this gateway or not.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from refgate.dialects.canonical import Malformed, Protocol
-from refgate.dialects.json_edit import AmbiguousMember, member, remove, replace, set_members
-from refgate.dialects.json_text import Fields, as_list, as_map, parse_object
+from refgate.dialects.json_edit import AmbiguousMember, check_single, member, remove, replace, set_members
+from refgate.dialects.json_text import Fields, as_list, as_map, dumps, loads, parse_object
 from refgate.dialects.sse import Frame, encode
 from refgate.money import loads_exact
 
@@ -57,14 +58,18 @@ def ask(protocol: Protocol, body: dict[str, Any]) -> Asked:
 
 _CHOICES_MAX = 128
 
+# The shape that nearly every chunk has, told without reading it whole: nothing before the name opens an
+# object or escapes a character, and nothing but the outer object can end with the text's last brace.
+_MODEL_EARLY = re.compile(r'\{[^{\[\\]*"model"\s*:\s*(?="[^"\\]*")')
+_NO_USAGE_LATE = re.compile(r',\s*"usage"\s*:\s*null\s*\}\Z')
+
 
 def pass_request(protocol: Protocol, body: bytes, model: str) -> bytes:
     """The caller's bytes for a provider of the same protocol. Raises Malformed."""
     asked = ask(protocol, parse_object(body))
     text = body.decode()
     try:
-        for name in ("stream", "stream_options", "max_tokens", "max_completion_tokens", "n"):
-            member(text, (name,))
+        check_single(text)
         edited = set_members(text, {"model": model})
         if protocol is Protocol.OPENAI_CHAT and asked.stream and not asked.include_usage:
             edited = _with_usage(edited)
@@ -103,6 +108,7 @@ class StreamPasser:
     def __init__(self, protocol: Protocol, model: str, *, include_usage: bool = True) -> None:
         self._protocol = protocol
         self._model = model
+        self._shown = dumps(model)
         self._hides_usage = protocol is Protocol.OPENAI_CHAT and not include_usage
 
     def write(self, frame: Frame) -> bytes:
@@ -123,6 +129,11 @@ class StreamPasser:
         return _resaid(frame, data)
 
     def _renamed(self, data: str, path: tuple[str, ...]) -> str:
+        if '"model"' not in data and "\\u" not in data:
+            return data
+        early = _MODEL_EARLY.match(data) if path == ("model",) and data.count('"model"') == 1 else None
+        if early is not None:
+            return data[: early.end()] + self._shown + data[data.index('"', early.end() + 1) + 1 :]
         span = member(data, path)
         if span is None or data[span[0]] != '"':
             return data
@@ -133,10 +144,15 @@ class StreamPasser:
 
         Before the usage chunk, a stream that includes usage says `usage: null` on every chunk.
         """
+        if '"usage"' not in data and "\\u" not in data:
+            return data
+        late = _NO_USAGE_LATE.search(data) if data.count('"usage"') == 1 else None
+        if late is not None:
+            return data[: late.start()] + "}"
         span = member(data, ("usage",))
         if span is None:
             return data
-        chunk = as_map(loads_exact(data))
+        chunk = as_map(loads(data))
         if chunk.get("usage") is not None and not as_list(chunk.get("choices")):
             return None
         return remove(data, "usage")

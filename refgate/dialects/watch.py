@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from refgate.dialects.json_text import as_list
+from refgate.dialects.json_text import as_list, loads
 from refgate.dialects.spoken import Broke, Event, Fault, Metered, Unmetered
 from refgate.dialects.sse import Frame
 from refgate.dialects.usage import later
-from refgate.money import loads_exact
 
 __all__ = ["Watch", "parsed"]
 
@@ -19,7 +18,7 @@ __all__ = ["Watch", "parsed"]
 def parsed(frame: Frame) -> dict[str, Any] | None:
     """A frame's data as a JSON object. An error in a list (Gemini's) counts as the object it holds."""
     try:
-        value = loads_exact(frame.data or "")
+        value = loads(frame.data or "")
     except ValueError:
         return None
     if isinstance(value, list):
@@ -40,8 +39,14 @@ class Watch:
         self._ended = False
 
     def feed(self, frame: Frame) -> list[Event]:
-        """What the frame says. After `Broke`, nothing."""
-        return [] if self._ended else self.read(frame)
+        """What the frame says. After `Broke`, nothing: also what the same frame goes on to say."""
+        if self._ended:
+            return []
+        events = self.read(frame)
+        if self._ended:
+            last = next(i for i, event in enumerate(events) if isinstance(event, Broke))
+            del events[last + 1 :]
+        return events
 
     def end(self, cut: Fault | None = None) -> list[Event]:
         """The bytes are over; `cut` says what failed, if they did not end by themselves."""

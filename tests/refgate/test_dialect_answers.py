@@ -557,6 +557,49 @@ def test_calls_without_an_id_get_one() -> None:
     assert assembled(GEMINI, sse(body)) == answer
 
 
+def test_a_legacy_call_is_a_call_like_others() -> None:
+    """It has no id of its own: one is made, the same whole and streamed."""
+    old = {"name": "w", "arguments": "{}"}
+    answer = whole(
+        CHAT, {"id": "c1", "choices": [{"message": {"function_call": old}, "finish_reason": "stop"}]}
+    )
+    assert isinstance(answer, Answer)
+    assert answer.parts == (ToolCall("call_c1_0", "w", "{}"),)
+    streamed = assembled(CHAT, sse(chunk({"function_call": old}), chunk({}, "stop"), done=True))
+    assert isinstance(streamed, Answer)
+    assert streamed.parts == answer.parts
+    assert streamed.finish is answer.finish is Finish.TOOL_CALLS
+
+
+def test_nothing_is_said_after_the_break() -> None:
+    """Also not by the rest of the frame that broke it."""
+    calls = [
+        {"index": 0, "function": {"arguments": "{}"}},
+        {"index": 1, "id": "c", "function": {"name": "w"}},
+    ]
+    events = heard(CHAT, sse(chunk({"tool_calls": calls}, "stop")))
+    assert isinstance(events[-1], Broke)
+    assert not any(isinstance(event, CallBegan) for event in events)
+
+
+@pytest.mark.parametrize(
+    ("provider", "frames"),
+    [
+        (CHAT, sse(call_piece(0, "{}"))),
+        (CLAUDE, sse({"type": "content_block_delta", "index": 0, "delta": json_piece("{}")}, named=True)),
+        (
+            RESPONSES,
+            sse({"type": "response.function_call_arguments.delta", "output_index": 1, "delta": "{}"}),
+        ),
+    ],
+)
+def test_a_piece_of_nothing_breaks_the_stream(provider: Protocol, frames: bytes) -> None:
+    """Where an event was lost, what follows is no answer."""
+    broke = heard(provider, frames)[-1]
+    assert isinstance(broke, Broke)
+    assert broke.fault.kind is FaultKind.BROKEN
+
+
 def test_thinking_keeps_its_signature() -> None:
     """A block of thought with its signature, and one that only the provider can read."""
     stream = sse(

@@ -103,6 +103,8 @@ def test_what_must_be_known_of_a_request_is_known() -> None:
     assert ask(Protocol.OPENAI_RESPONSES, {"model": "m", "max_output_tokens": 7}) == Asked(
         "m", False, True, 7
     )
+    with pytest.raises(Untranslatable, match="background"):
+        pass_request(Protocol.OPENAI_RESPONSES, b'{"model":"m","background":true}', "x")
 
 
 def test_an_answer_names_the_model_that_was_asked_for() -> None:
@@ -150,6 +152,36 @@ def test_everything_else_in_a_stream_passes_as_it_is() -> None:
     )
     assert passed(CHAT, stream) == stream.replace(b"gpt-x", b"asked")
     assert passed(CHAT, stream + b'data: {"model"') == stream.replace(b"gpt-x", b"asked")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"model":"gpt-x","a":1}',
+        '{ "a" : 1 , "model" : "gpt-x" , "b" : {"c":"}"} }',
+        '{"a":{"model":"inner"},"model":"gpt-x"}',
+        '{"a":[{"model":"inner"}]}',
+        '{"a":"\\"model\\":\\"x\\"","model":"gpt-x"}',
+        '{"a":"model","model":"gpt-x"}',
+        '{"model":"g\\"x"}',
+        '{"model":null}',
+        '{"mod\\u0065l":"gpt-x"}',
+        '{"model":"gpt-x","usage":null}',
+        '{"usage":null,"model":"gpt-x"}',
+        '{"usage":null}',
+        '{"model":"gpt-x","a":{"usage":null}}',
+        '{"model":"gpt-x","us\\u0061ge":null}',
+        '{"model":"gpt-x", "usage" : null }',
+    ],
+)
+def test_only_the_outer_members_are_touched(data: str) -> None:
+    """However a chunk is laid out: the model renamed, the usage gone, all else as it was."""
+    expected = {name: value for name, value in json.loads(data).items() if name != "usage"}
+    if isinstance(expected.get("model"), str):
+        expected["model"] = "asked"
+    shown = passed(CHAT, f"data: {data}\n\n".encode(), include_usage=False)
+    assert json.loads(shown.removeprefix(b"data: ")) == expected
+    assert shown.endswith(b"\n\n")
 
 
 def test_a_message_names_the_model_in_its_first_event_only() -> None:

@@ -38,6 +38,7 @@ class StreamReader(Watch):
         self._calls: dict[int, int] = {}  # index of a tool_use block -> number of the call
         self._inputs: dict[int, str] = {}  # arguments that came whole with the block's start
         self._spoke: set[int] = set()
+        self._begun: set[int] = set()
         self._finish: Finish | None = None
         self._sequence: str | None = None
 
@@ -106,6 +107,7 @@ class StreamReader(Watch):
         self.counted(read_anthropic(self._laid))
 
     def _block(self, index: int, block: dict[str, Any]) -> list[Event]:
+        self._begun.add(index)
         match block.get("type"):
             case "tool_use":
                 self._calls[index] = len(self._calls)
@@ -124,6 +126,8 @@ class StreamReader(Watch):
         return []
 
     def _delta(self, index: int, delta: dict[str, Any]) -> list[Event]:
+        if index not in self._begun:
+            return self.broke(broken("a piece came for a block that had not begun"))
         match delta.get("type"):
             case "text_delta" if as_text(delta.get("text")):
                 return [TextSaid(delta["text"])]

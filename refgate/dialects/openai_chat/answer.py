@@ -12,7 +12,7 @@ from refgate.dialects.spoken import Answer, Broke, Finish
 from refgate.dialects.usage import read_openai_chat
 from refgate.dialects.usage_text import write_openai_chat
 
-__all__ = ["FINISH", "finish_word", "read_answer", "text_of", "write_answer"]
+__all__ = ["FINISH", "finish_word", "made_call_id", "read_answer", "text_of", "write_answer"]
 
 FINISH = {
     "stop": Finish.STOP,
@@ -41,8 +41,12 @@ def read_answer(body: Any) -> Answer | Broke:
     message = as_map(choice.get("message"))
     if message.get("audio") is not None:
         notes.append("parts_left_out")
-    parts = _parts(message)
-    if finish is Finish.STOP and any(isinstance(part, Refusal) for part in parts):
+    parts = _parts(message, as_text(body.get("id")))
+    if any(isinstance(part, ToolCall) and not part.name for part in parts):
+        return failed(broken("a tool call has no name"), read_openai_chat(body.get("usage")))
+    if finish is Finish.STOP and any(isinstance(part, ToolCall) for part in parts):
+        finish = Finish.TOOL_CALLS  # a call that was demanded by name ends with `stop`
+    elif finish is Finish.STOP and any(isinstance(part, Refusal) for part in parts):
         finish = Finish.REFUSAL
     tier = body.get("service_tier")
     return Answer(
@@ -57,7 +61,12 @@ def read_answer(body: Any) -> Answer | Broke:
     )
 
 
-def _parts(message: dict[str, Any]) -> tuple[Part, ...]:
+def made_call_id(answer_id: str, number: int) -> str:
+    """An id for a call that came without one, as the legacy form and some backends have it."""
+    return f"call_{answer_id}_{number}"
+
+
+def _parts(message: dict[str, Any], answer_id: str) -> tuple[Part, ...]:
     parts: list[Part] = []
     thought = as_text(message.get("reasoning_content")) or as_text(message.get("reasoning"))
     if thought:
@@ -66,17 +75,13 @@ def _parts(message: dict[str, Any]) -> tuple[Part, ...]:
         parts.append(Text(message["content"]))
     if as_text(message.get("refusal")):
         parts.append(Refusal(message["refusal"]))
-    for one in as_list(message.get("tool_calls")):
-        call = as_map(one)
+    calls = [as_map(one) for one in as_list(message.get("tool_calls"))]
+    if isinstance(message.get("function_call"), dict):
+        calls.append({"function": message["function_call"]})
+    for number, call in enumerate(calls):
         function = as_map(call.get("function"))
-        parts.append(
-            ToolCall(
-                as_text(call.get("id")), as_text(function.get("name")), as_text(function.get("arguments"))
-            )
-        )
-    old = as_map(message.get("function_call"))
-    if old:
-        parts.append(ToolCall("", as_text(old.get("name")), as_text(old.get("arguments"))))
+        call_id = as_text(call.get("id")) or made_call_id(answer_id, number)
+        parts.append(ToolCall(call_id, as_text(function.get("name")), as_text(function.get("arguments"))))
     return tuple(parts)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from refgate.dialects.faults import broken, fault_in_body, truncated
 from refgate.dialects.json_text import as_list, as_map, as_text
-from refgate.dialects.openai_chat.answer import FINISH, text_of
+from refgate.dialects.openai_chat.answer import FINISH, made_call_id, text_of
 from refgate.dialects.spoken import (
     Began,
     CallBegan,
@@ -36,6 +36,7 @@ class StreamReader(Watch):
     def __init__(self) -> None:
         super().__init__()
         self._calls: dict[int, int] = {}  # the provider's index of a call -> ours
+        self._id = ""
         self._main: int | None = None
         self._finished: dict[int, Finish | None] = {}  # each choice seen, and how it ended
         self._refused = False
@@ -58,7 +59,8 @@ class StreamReader(Watch):
         events: list[Event] = []
         if not self.began:
             self.began = True
-            events.append(Began(as_text(chunk.get("id")), self.model))
+            self._id = as_text(chunk.get("id"))
+            events.append(Began(self._id, self.model))
         for one in as_list(chunk.get("choices")):
             events += self._choice(as_map(one))
         return events
@@ -67,7 +69,9 @@ class StreamReader(Watch):
         if not self._finished or None in self._finished.values():
             return self.broke(truncated())
         finish = self._finished[self._main or 0]
-        if finish is Finish.STOP and self._refused:
+        if finish is Finish.STOP and self._calls:
+            finish = Finish.TOOL_CALLS  # a call that was demanded by name ends with `stop`
+        elif finish is Finish.STOP and self._refused:
             finish = Finish.REFUSAL
         return [
             Done(
@@ -124,10 +128,11 @@ class StreamReader(Watch):
             return self.broke(broken("a tool call has no index"))
         events: list[Event] = []
         if index not in self._calls:
-            self._calls[index] = len(self._calls)
-            events.append(
-                CallBegan(self._calls[index], as_text(call.get("id")), as_text(function.get("name")))
-            )
+            if not as_text(function.get("name")):
+                return self.broke(broken("arguments came for a call that had not begun"))
+            number = self._calls[index] = len(self._calls)
+            call_id = as_text(call.get("id")) or made_call_id(self._id, number)
+            events.append(CallBegan(number, call_id, function["name"]))
         if as_text(function.get("arguments")):
             events.append(CallSaid(self._calls[index], function["arguments"]))
         return events

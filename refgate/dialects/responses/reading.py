@@ -25,13 +25,15 @@ from refgate.dialects.watch import Watch, parsed
 
 __all__ = ["StreamReader"]
 
+_STRAY = broken("arguments came for a call that had not begun")
+
 
 class StreamReader(Watch):
     """Reads a Responses stream."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._calls: dict[Any, int] = {}  # output index of a call -> its number
+        self._calls: dict[int, int] = {}  # output index of a call -> its number
         self._finish: Finish | None = None
         self._refused = False
 
@@ -63,8 +65,9 @@ class StreamReader(Watch):
             case "response.output_item.done":
                 return self._item_done(as_map(said.get("item")))
             case "response.function_call_arguments.delta" if delta:
-                call = self._calls.get(said.get("output_index"))
-                return [CallSaid(call, delta)] if call is not None else []
+                index = said.get("output_index")
+                call = self._calls.get(index) if isinstance(index, int) else None
+                return [CallSaid(call, delta)] if call is not None else self.broke(_STRAY)
         return []
 
     def closing(self) -> list[Event]:
