@@ -127,6 +127,8 @@ def error_in(document: Any) -> dict[str, Any]:
         return {"message": error}
     if isinstance(error, dict) and error:
         return error
+    if error and not isinstance(error, dict):
+        return {"message": ""}  # an error that is neither told nor named
     if top.get("type") == "error":  # the flat form of OpenAI's Responses
         return {name: top.get(name) for name in ("message", "code")}
     return {}

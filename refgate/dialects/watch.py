@@ -40,7 +40,10 @@ class Watch:
 
     def feed(self, frame: Frame) -> list[Event]:
         """What the frame says. After `Broke`, nothing: also what the same frame goes on to say."""
-        if self._ended:
+        if self._ended or frame.data is None or not (said := frame.data.strip()):
+            return []
+        if said == "[DONE]":
+            self.sentinel()
             return []
         events = self.read(frame)
         if self._ended:
@@ -58,10 +61,15 @@ class Watch:
         self._ended = True
         return events
 
+    def sentinel(self) -> None:
+        """`[DONE]` was seen: the end in one protocol; in the others nothing, though some backends say it."""
+
     def read(self, frame: Frame) -> list[Event]:
+        """What a frame with data says."""
         raise NotImplementedError
 
     def closing(self) -> list[Event]:
+        """What the end of the bytes says: one event."""
         raise NotImplementedError
 
     def broke(self, fault: Fault) -> list[Event]:

@@ -456,6 +456,7 @@ def test_a_failure_that_was_billed_keeps_its_bill() -> None:
     [
         (CHAT, sse({"error": {"message": "m", "type": "server_error"}}), FaultKind.SERVER),
         (CHAT, b'data: {"error":"plain"}\n\n', FaultKind.SERVER),
+        (CHAT, b'data: {"error":true}\n\n', FaultKind.SERVER),
         (CHAT, b"data: {broken\n\n", FaultKind.BROKEN),
         (
             CLAUDE,
@@ -569,6 +570,13 @@ def test_a_legacy_call_is_a_call_like_others() -> None:
     assert isinstance(streamed, Answer)
     assert streamed.parts == answer.parts
     assert streamed.finish is answer.finish is Finish.TOOL_CALLS
+
+
+@pytest.mark.parametrize("provider", list(STREAMS))
+def test_what_says_nothing_is_passed_over(provider: Protocol) -> None:
+    """Comments, empty events, and a [DONE] where the protocol has none."""
+    stream = b": hello\n\ndata:\n\ndata: \n\n" + STREAMS[provider] + b"data: [DONE]\n\n"
+    assert heard(provider, stream) == heard(provider, STREAMS[provider])
 
 
 def test_nothing_is_said_after_the_break() -> None:

@@ -493,6 +493,25 @@ def test_anthropic_without_a_limit_needs_the_routes_own() -> None:
         write_request(request, CHAT, CLAUDE, "theirs")
 
 
+def test_an_empty_text_is_not_sent_where_it_would_be_refused() -> None:
+    """Chat callers put one beside their tool calls; it says nothing."""
+    call = {"id": "c", "type": "function", "function": {"name": "w", "arguments": "{}"}}
+    body = {
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "content": ""},
+        ],
+    }
+    _, said, result = sent(CHAT, CLAUDE, body)["messages"]
+    assert [block["type"] for block in said["content"]] == ["tool_use"]
+    assert result["content"] == [{"type": "tool_result", "tool_use_id": "c", "content": []}]
+    assert len(sent(CHAT, GEMINI, body)["contents"][1]["parts"]) == 1
+    with pytest.raises(Untranslatable, match="empty"):
+        sent(CHAT, CLAUDE, {"model": "m", "messages": [{"role": "user", "content": ""}]})
+
+
 def test_every_provider_has_its_path() -> None:
     """A model's name cannot leave its segment."""
     assert provider_path(CHAT, "m", stream=True) == "/chat/completions"

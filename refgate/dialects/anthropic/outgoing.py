@@ -103,12 +103,15 @@ def _output_config(request: Request) -> dict[str, Any] | None:
 
 
 def _messages(request: Request) -> list[dict[str, Any]]:
-    """Neighbours of one role become one message: the protocol wants the roles to take turns."""
+    """Neighbours of one role become one message: the protocol wants the roles to take turns.
+
+    It refuses empty texts, which say nothing: they stay behind.
+    """
     shown: list[dict[str, Any]] = []
     for message in request.messages:
         if message.role == "system":
             raise Untranslatable(message.where, "Anthropic's protocol takes instructions only at the start")
-        blocks = [_block(part, message) for part in message.parts]
+        blocks = [_block(part, message) for part in message.parts if part != Text("")]
         if not blocks:
             raise Untranslatable(message.where, "Anthropic's protocol takes no empty message")
         if shown and shown[-1]["role"] == message.role:
@@ -139,7 +142,7 @@ def _block(part: Part, message: Message) -> dict[str, Any]:
             }
         case ToolResult(call_id, parts, is_error):
             shown: dict[str, Any] = {"type": "tool_result", "tool_use_id": call_id}
-            shown["content"] = [_block(one, message) for one in parts]
+            shown["content"] = [_block(one, message) for one in parts if one != Text("")]
             if is_error:
                 shown["is_error"] = True
             return shown

@@ -43,8 +43,6 @@ class StreamReader(Watch):
         self._sequence: str | None = None
 
     def read(self, frame: Frame) -> list[Event]:
-        if frame.data is None:
-            return []
         said = parsed(frame)
         if said is None:
             return self.broke(broken("an event is not a JSON object")) if frame.closed else []

@@ -114,7 +114,9 @@ def _thinking(request: Request) -> dict[str, Any] | None:
 
 
 def _contents(request: Request) -> list[dict[str, Any]]:
-    """Neighbours of one role become one content: answers to parallel calls belong together."""
+    """Neighbours of one role become one content: answers to parallel calls belong together. Empty texts,
+    which say nothing, stay behind.
+    """
     names = {
         part.id: part.name
         for message in request.messages
@@ -126,7 +128,7 @@ def _contents(request: Request) -> list[dict[str, Any]]:
         if message.role == "system":
             raise Untranslatable(message.where, "Gemini's protocol takes instructions only at the start")
         role = "model" if message.role == "assistant" else "user"
-        parts = [_part(part, message, names) for part in message.parts]
+        parts = [_part(part, message, names) for part in message.parts if part != Text("")]
         if not parts:
             raise Untranslatable(message.where, "Gemini's protocol takes no empty message")
         if contents and contents[-1]["role"] == role:

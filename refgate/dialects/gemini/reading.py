@@ -38,8 +38,6 @@ class StreamReader(Watch):
         self._word: str | None = None
 
     def read(self, frame: Frame) -> list[Event]:
-        if frame.data is None:
-            return []
         body = parsed(frame)
         if body is None:
             return self.broke(broken("a chunk is not a JSON object")) if frame.closed else []

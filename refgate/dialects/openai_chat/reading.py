@@ -41,12 +41,10 @@ class StreamReader(Watch):
         self._finished: dict[int, Finish | None] = {}  # each choice seen, and how it ended
         self._refused = False
 
+    def sentinel(self) -> None:
+        self.over = True
+
     def read(self, frame: Frame) -> list[Event]:
-        if frame.data is None:
-            return []
-        if frame.data.strip() == "[DONE]":
-            self.over = True
-            return []
         chunk = parsed(frame)
         if chunk is None:
             return self.broke(broken("a chunk is not a JSON object")) if frame.closed else []

@@ -38,8 +38,6 @@ class StreamReader(Watch):
         self._refused = False
 
     def read(self, frame: Frame) -> list[Event]:
-        if frame.data is None or frame.data.strip() == "[DONE]":
-            return []
         said = parsed(frame)
         if said is None:
             return self.broke(broken("an event is not a JSON object")) if frame.closed else []
