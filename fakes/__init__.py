@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from fakes.billing import BillingService
 from fakes.books import Balance
+from fakes.chat import CHAT_DIALECTS, ChatPlan, ChatProvider
 from fakes.durations import EPOCH_US, DurationUs, duration_text, parse_us
 from fakes.journal import Fact, Journal
-from fakes.script import BillingAct, ProviderAct, Script
+from fakes.script import BillingAct, ChatAct, ProviderAct, Script
 from fakes.tasks import DIALECTS, TaskPlan, TaskProvider
 
 __all__ = [
+    "CHAT_DIALECTS",
     "DIALECTS",
     "EPOCH_US",
     "Balance",
     "BillingAct",
     "BillingService",
+    "ChatAct",
+    "ChatPlan",
+    "ChatProvider",
     "DurationUs",
     "Fact",
     "Journal",

@@ -52,7 +52,7 @@ _WORDS = (
     ),
 )
 _USUAL = Completes()
-_ARGUMENT_PIECE = 6
+_ARGUMENT_PIECE = 6  # letters of a tool call that make one token
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +100,13 @@ class Speaker:
         by = f"by {self.name}/{self.seq}"
         return f"[nonce:{self.nonce} {by}]" if self.nonce else f"[{by}]"
 
-    def word(self, choice: int, index: int) -> str:
-        if index == 1:  # Every text has a letter of two bytes, near its beginning.
-            return " naïve"
-        draw = chance(self.seed, self.name, self.seq, "word", choice, index)
-        return f" {_WORDS[int(draw * len(_WORDS))]}"
+    def words(self, choice: int, count: int) -> Iterator[str]:
+        """So many words: from a place and in steps that are drawn, so that two draws are enough."""
+        first, step = (chance(self.seed, self.name, self.seq, what, choice) for what in ("first", "step"))
+        place, stride = int(first * len(_WORDS)), 1 + int(step * (len(_WORDS) - 1))
+        for number in range(count):
+            # Every text has a letter of two bytes, near its beginning.
+            yield " naïve" if number == 1 else f" {_WORDS[(place + number * stride) % len(_WORDS)]}"
 
 
 def composed(
@@ -153,7 +155,7 @@ def _parts(
         yield Part("text", (speaker.tag, *re.findall(r"\s*\S+", f" {says.text}")))
     elif not calls or says.words is not None:
         words = plan.words if says.words is None else says.words
-        yield Part("text", (speaker.tag, *(speaker.word(choice, n) for n in range(words))))
+        yield Part("text", (speaker.tag, *speaker.words(choice, words)))
     for number in range(calls):
         forced = asked.tool_forced if asked.tool_forced in asked.tools else None
         name = forced or asked.tools[number % len(asked.tools)]

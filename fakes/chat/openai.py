@@ -92,7 +92,11 @@ class OpenAI(ChatDialect):
                 return data_line({"error": self._error(words)})
 
     def answer_headers(self, request_id: str, levels: Mapping[str, Level], wall_us: int) -> Headers:
-        headers = [("x-request-id", request_id), ("openai-version", "2020-10-01")]
+        headers = [
+            ("x-request-id", request_id),
+            ("openai-version", "2020-10-01"),
+            ("openai-organization", "org-fake"),
+        ]
         for name in ("requests", "tokens"):
             if (level := levels.get(name)) is not None:
                 headers += [

@@ -116,6 +116,9 @@ async def tell_whole(
         patience.over()
     told.finished = here or runs_on
     sent = Sent(None, (), 0, False, "client")
+    if here and outcome.ending.how == "silence":  # the work is over, and nobody will say so
+        ended(told)
+        return await deliver(outcome.reply, outcome.ending, audience.receive, audience.send)
     if here:
         sent = await deliver(outcome.reply, outcome.ending, audience.receive, audience.send)
     if whole.honest and sent.complete and sent.ended_by == "server":
