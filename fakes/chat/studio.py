@@ -43,6 +43,9 @@ from fakes.json_text import json_bytes
 
 __all__ = ["Studio"]
 
+_WORDLESS = ("empty_choices", "null_content")
+"""The odd answers that leave the words out."""
+
 
 class Studio:
     """The completions of one provider."""
@@ -186,6 +189,9 @@ class Studio:
         headers: Headers,
     ) -> tuple[Outcome, Work]:
         stream = Stream(timed(dialect.events(view), pace))
+        if view.odd in _WORDLESS:
+            for event in stream.events:
+                event.text = ""
         lasts_us = stream.events[-1].at_us
 
         def error(play: StreamError, place: int) -> bytes:
@@ -219,7 +225,8 @@ class Studio:
         tokens = view.tokens
         takes_us = pace.token_us(tokens.output_text + tokens.output_reasoning)
         spoken = [part for choice in view.completion.choices for part in choice]
-        text = "".join(part.text for part in spoken if part.kind in ("text", "refusal"))
+        said = () if view.odd in _WORDLESS else ("text", "refusal")
+        text = "".join(part.text for part in spoken if part.kind in said)
         whole = Whole(takes_us, tokens.output_total, text, usage)
         work = self._work(request, view, model, None, takes_us, self._plan.left_whole == "runs_on")
         body = json_bytes(document, ascii=False)

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from fakes.acts import ChatDo
 from fakes.play import Category, Play
+from fakes.script import ChatAct
 from tests.fakes.chat_asks import EVENTS, PATH, ask, words
 from tests.fakes.chat_stage import ChatStage, Heard, chat_body, with_chat
 
@@ -106,6 +108,7 @@ def test_an_answer_whose_frame_is_wrong(shows: str, stream: bool) -> None:
         case _:
             assert answer["id"] == "chatcmpl-0"
     assert (stage.ended.model, stage.ended.output_text) == ("m", 5)
+    assert bool(stage.ended.text) is (shows in ("wrong_model", "wrong_id"))
 
 
 TOOLS = {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}
@@ -224,6 +227,39 @@ def test_acts_can_ask_for_model_and_stream() -> None:
 
     act = {"match": {"model": "a-*", "stream": True, "op": "chat"}, "do": {"error": {}}}
     assert with_chat(main, acts=[act]) == [200, 500, 200]
+
+
+def test_an_act_on_chats_is_written_back_as_it_was_read() -> None:
+    """What a shrunk scenario prints can be read again, and the schema knows every act."""
+    given = {
+        "from": "10s",
+        "count": 3,
+        "match": {"op": "chat", "model": "a-*", "stream": True},
+        "do": {"stream_error": {"after_words": 2, "error": "overloaded", "billed": "nothing"}},
+    }
+    read = ChatAct.model_validate(given)
+    assert read.model_dump(mode="json", by_alias=True, exclude_defaults=True) == given
+    schema = str(ChatAct.model_json_schema())
+    assert all(f"'{name}'" in schema for name in ChatDo.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        ({"do": {"stall": {}}}, "say where"),
+        ({"do": {"truncated": {"after_events": 1, "after_words": 1}}}, "say where"),
+        ({"do": {"completes": {"prompt": 5, "cache_read": 6}}}, "parts of prompt"),
+        ({"do": {"completes": {"refusal": "No.", "text": "yes"}}}, "stands in place"),
+        ({"do": {"framing": {"kinds": []}}}, "at least 1"),
+        ({"match": {"op": "submit"}, "do": {"error": {}}}, "op"),
+        ({"match": {"op": "embed"}, "do": {"stall": {"after_words": 1}}}, "never meets op embed"),
+        ({"do": {"task_fails": {}}}, "task_fails"),
+    ],
+)
+def test_an_act_that_makes_no_sense_is_refused(act: Any, says: str) -> None:
+    """With the reason."""
+    with pytest.raises(ValidationError, match=says):
+        ChatAct.model_validate(act)
 
 
 def test_every_act_of_chats_is_tested_here() -> None:

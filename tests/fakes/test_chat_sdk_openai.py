@@ -114,6 +114,13 @@ def test_without_a_header_the_wait_is_its_own(do: Any) -> None:
     assert 375_000 <= first <= 500_000 and 750_000 <= second <= 1_000_000
 
 
+def test_an_unreadable_hint_is_no_hint() -> None:
+    """The wait is its own."""
+    limited, odd = {"rate_limited": {}}, {"answer_headers": {"set": {"retry-after": "in a while"}}}
+    first, second = outcome(openai_whole, limited, odd).waits_us
+    assert 375_000 <= first <= 500_000 and 750_000 <= second <= 1_000_000
+
+
 @pytest.mark.parametrize(("should", "requests"), [(True, 3), (False, 1)])
 def test_x_should_retry_goes_before_the_status(should: bool, requests: int) -> None:
     """The server's word."""
