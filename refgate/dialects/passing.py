@@ -75,6 +75,8 @@ def pass_request(protocol: Protocol, body: bytes, model: str) -> bytes:
             edited = _with_usage(edited)
     except AmbiguousMember as twice:
         raise Malformed("body", str(twice)) from twice
+    except RecursionError as deep:  # at the edge of what the reader before took
+        raise Malformed("body", "is nested too deeply") from deep
     return body if edited == text else edited.encode()
 
 

@@ -65,6 +65,13 @@ def test_a_chat_stream_always_asks_for_usage(body: bytes, expected: bytes) -> No
     assert pass_request(CHAT, body, "x") == expected
 
 
+def test_a_byte_order_mark_is_no_obstacle() -> None:
+    """Some callers write one."""
+    mark = b"\xef\xbb\xbf"
+    assert pass_request(CHAT, mark + b'{"model":"m"}', "x") == mark + b'{"model":"x"}'
+    assert pass_answer(mark + b'{"model":"m"}', "x") == mark + b'{"model":"x"}'
+
+
 def test_other_protocols_need_no_such_wish() -> None:
     """Anthropic and Responses streams tell their usage anyway."""
     body = b'{"model":"m","stream":true,"max_tokens":5}'
