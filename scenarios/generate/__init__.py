@@ -6,6 +6,6 @@ misbehaviour out of all there are. Every example is a valid scenario that the ga
 come of it is not drawn: the invariants judge. Needs the extra `generate`.
 """
 
-from scenarios.generate.whole import scenarios, seeds
+from scenarios.generate.whole import EVERY_KIND, Kinds, scenarios, seeds
 
-__all__ = ["scenarios", "seeds"]
+__all__ = ["EVERY_KIND", "Kinds", "scenarios", "seeds"]
