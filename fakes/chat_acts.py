@@ -155,9 +155,12 @@ class ContentFilter(_ChatPlay):
 
 
 class OddAnswer(_ChatPlay):
-    """An answer whose frame is wrong: no choices, null for content, another model's name, another id."""
+    """An answer whose frame is wrong: no choices, null for content, another model's name, another id.
 
-    shows: Literal["empty_choices", "null_content", "wrong_model", "wrong_id"]
+    `empty_first` is a first chunk without choices before an honest stream, as Azure sends it.
+    """
+
+    shows: Literal["empty_choices", "empty_first", "null_content", "wrong_model", "wrong_id"]
 
 
 class BrokenToolCall(_ChatPlay):

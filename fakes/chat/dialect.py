@@ -130,6 +130,7 @@ class ChatDialect(ABC):
     by_status: ClassVar[Mapping[int, str]] = {}
     usage_form: ClassVar[UsageForm]
     places: ClassVar[frozenset[str]] = frozenset()  # where in a stream its usage can be put
+    empty_first: ClassVar[bool] = False  # whether a stream of it can begin with a chunk of no choices
     # The reasons a dialect has no words of its own for are told in those of a near one.
     near: ClassVar[Mapping[str, str]] = {
         "content_filter": "parameters",

@@ -39,6 +39,7 @@ class OpenAIChat(OpenAI):
     usage_form: ClassVar = UsageForm(
         "total_tokens", "prompt_tokens", ("prompt_tokens_details", "cached_tokens")
     )
+    empty_first: ClassVar[bool] = True
     places: ClassVar = frozenset({"late", "early", "with_finish", "every_event", "twice"})
 
     # --- the request ---
@@ -127,6 +128,8 @@ class OpenAIChat(OpenAI):
                 document["obfuscation"] = _padding(view.id, len(events))
             return Event(data_line(document), usage=_shown(usage))
 
+        if view.odd == "empty_first":
+            events.append(chunk([]))
         reasoning = view.tokens.output_reasoning
         emitted.add(reasoning=reasoning)
         for index in range(len(view.completion.choices)):

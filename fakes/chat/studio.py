@@ -143,9 +143,9 @@ class Studio:
         usage, odd, finish = chosen.play(ChatUsage), chosen.play(OddAnswer), chosen.play(NoFinish)
         shown = usage.shown if usage is not None and self._can_show(usage, dialect, asked) else "exact"
         chosen.took_effect(usage, usage is not None and shown == usage.shown)
-        chosen.took_effect(odd)
-        chosen.took_effect(finish)
         wrong = odd.shows if odd is not None else None
+        chosen.took_effect(odd, wrong != "empty_first" or (asked.stream and dialect.empty_first))
+        chosen.took_effect(finish)
         digest = blake2b(f"{self._seed}/{self._name}/{request.seq}".encode(), digest_size=12).hexdigest()
         return View(
             asked=asked,

@@ -111,6 +111,14 @@ def test_an_answer_whose_frame_is_wrong(shows: str, stream: bool) -> None:
     assert bool(stage.ended.text) is (shows in ("wrong_model", "wrong_id"))
 
 
+def test_a_stream_may_begin_with_a_chunk_of_no_choices() -> None:
+    """Everything after it is honest; an answer in one piece has no first chunk."""
+    heard, stage = ask({"odd_answer": {"shows": "empty_first"}})
+    assert heard.data[0]["choices"] == [] and len(heard.data) == EVENTS + 1
+    assert stage.ended.text == "".join(words(heard)) and stage.played() == [("odd_answer", True)]
+    assert ask({"odd_answer": {"shows": "empty_first"}}, stream=False)[1].played() == [("odd_answer", False)]
+
+
 TOOLS = {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}
 
 
