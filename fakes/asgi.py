@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from fakes.journal import Headers
@@ -66,7 +67,8 @@ class Request:
     body_too_large: bool = False
 
     def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key == name), None)
+        """The first of this name."""
+        return dict(reversed(self.headers)).get(name)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -90,7 +92,7 @@ class Reply:
     @property
     def declared_length(self) -> int:
         """The length the headers promise, true or not."""
-        given = next((value for name, value in self.headers if name == "content-length"), None)
+        given = dict(reversed(self.headers)).get("content-length")
         return len(self.body) if given is None else int(given)
 
 
@@ -147,22 +149,33 @@ async def lifespan(receive: Receive, send: Send) -> None:
             return
 
 
+@lru_cache(maxsize=4096)
+def _text(name: bytes, value: bytes) -> tuple[str, str]:
+    """A header as text. Most come again and again, and a journal keeps them all."""
+    return name.decode("latin-1").lower(), value.decode("latin-1")
+
+
+@lru_cache(maxsize=4096)
+def _raw(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.encode("latin-1"), value.encode("latin-1")
+
+
 async def take(
     scope: Scope, receive: Receive, *, seq: Callable[[], int], clock: Callable[[], int]
 ) -> Request | None:
     """The whole request, numbered and timed when its last byte came; None if the client left before."""
     chunks: list[bytes] = []
     size = 0
-    while True:
+    more = True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         chunk = message.get("body", b"")
-        if chunk and size <= BODY_MAX:
+        if size <= BODY_MAX:
             chunks.append(chunk)
         size += len(chunk)
-        if not message.get("more_body", False):
-            break
+        more = message.get("more_body", False)
     body = b"".join(chunks)[:BODY_MAX]
     raw_path = scope.get("raw_path") or scope["path"].encode()
     return Request(
@@ -171,9 +184,7 @@ async def take(
         method=scope["method"],
         path=raw_path.split(b"?")[0].decode("latin-1"),
         query=scope.get("query_string", b"").decode("latin-1"),
-        headers=tuple(
-            (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]
-        ),
+        headers=tuple([_text(name, value) for name, value in scope["headers"]]),
         body=body,
         json=parsed(body) if body else None,
         body_too_large=size > BODY_MAX,
@@ -231,7 +242,7 @@ async def _break(how: str, send: Send) -> None:
 
 
 async def _written(reply: Reply, length: int, complete: bool, send: Send) -> Sent:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+    headers = [_raw(name, value) for name, value in reply.headers]
     started = False
     try:
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})

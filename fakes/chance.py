@@ -27,7 +27,7 @@ class Draws:
 
     def at(self, number: int, part: int) -> float:
         """A number in [0, 1), the same for equal name and numbers wherever and whenever it is drawn."""
-        # The finalizer of SplitMix64, over steps that no two small pairs of numbers share.
+        # SplitMix64's finalizer, over steps that no two small pairs of numbers share.
         mixed = (self._start + number * 0x9E3779B97F4A7C15 + part * 0xD1342543DE82EF95) & _64_BITS
         mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS
         mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _64_BITS

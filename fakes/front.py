@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from fakes.asgi import (
@@ -83,7 +83,7 @@ class Outcome:
     perform: Callable[[Outcome, Audience], Awaitable[Sent]] | None = None
 
     def with_reply(self, reply: Reply) -> Outcome:
-        return replace(self, reply=reply)
+        return Outcome(reply, self.ending, self.shown, self.usage_shown, self.perform)
 
 
 class Service(Protocol):
@@ -116,11 +116,11 @@ class Front:
         seen = self._service.see(request)
         self._received(request, seen)
         wait = self._service.wait(request, seen)
-        here = await self._before_work(receive, wait.before_us)
+        here = wait.before_us <= 0 or await self._before_work(receive, wait.before_us)
         outcome = self._service.decide(request, seen, can_break=breakable(scope))
         if outcome.perform is not None:
             sent = await outcome.perform(outcome, Audience(here, wait.after_us, receive, send))
-        elif not here or not await stays(receive, wait.after_us):
+        elif not here or (wait.after_us > 0 and not await stays(receive, wait.after_us)):
             sent = Sent(None, (), 0, False, "client")
         else:
             reply = without_body(outcome.reply) if request.method == "HEAD" else outcome.reply

@@ -18,10 +18,10 @@ from fakes.player import Occasion, Player, Playing
 from fakes.script import Script
 from fakes.staging import Shape, breaks_connections, cut_short, dressed, instead, lost
 
-__all__ = ["Stagehand"]
+__all__ = ["UNWATCHED", "Stagehand"]
 
 
-_UNWATCHED = Occasion(since_us=0, op="", method="", path="", identity="", attempt=1)
+UNWATCHED = Occasion(since_us=0, op="", method="", path="", identity="", attempt=1)
 """Stands for any occasion where there is no act to ask about it."""
 
 
@@ -57,7 +57,7 @@ class Stagehand:
     ) -> Occasion:
         """What the script may know of this request, now."""
         if self.player.idle:
-            return _UNWATCHED
+            return UNWATCHED
         return Occasion(
             since_us=self._clock() - self._started_us,
             op=seen.op,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,7 +34,7 @@ async def page(gateway: Gateway, request: Request) -> Response:
     after = request.query_params.get("after")
     rows = await gateway.store.page(table, after=after, limit=limit)
     following = str(next(iter(rows[-1].values()))) if len(rows) == limit else None
-    shown = {"rows": [_plain(row) for row in rows], "next": following}
+    shown = {"rows": [*map(dict, rows)], "next": following}
     body = json.dumps(shown, separators=(",", ":")).encode()
     return respond(Answer(200, (("content-type", "application/json"),), body), call_id=None)
 
@@ -46,7 +44,3 @@ def _limit(request: Request) -> int:
     if not re.fullmatch(r"[0-9]{1,6}", text) or not 1 <= int(text) <= _LIMIT_MAX:
         raise Refusal(Code.BAD_REQUEST, f"limit is a number from 1 to {_LIMIT_MAX}")
     return int(text)
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
@@ -35,6 +35,14 @@ _ENDED = frozenset({"finalized", "rejected"})
 _TIMEOUTS = Timeouts(connect_us=5_000_000, read_us=30_000_000)
 
 
+def _is_done(intent: Mapping[str, Any]) -> bool:
+    return intent["done_us"] is not None
+
+
+def _has_ended(call: Mapping[str, Any]) -> bool:
+    return call["state"] in _ENDED
+
+
 class Unreadable(RuntimeError):
     """The read API did not answer as it must."""
 
@@ -56,6 +64,7 @@ class Observer:
         self._replicas = replicas
         self._billing = billing
         self._direct = DirectClient(wire, "observer")
+        self._over: dict[str, str] = {}  # table → the last of its first rows that are all over
 
     async def watch_accounts(self) -> None:
         """Read the accounts now and then, ever more rarely, until cancelled or enough is seen."""
@@ -89,36 +98,40 @@ class Observer:
     async def at_rest(self) -> bool:
         """Whether every call has ended, every intent is delivered and no hold is open."""
         try:
-            _, _, intents = await self._read("intents")
-            if any(row["done_us"] is None for row in intents):
-                return False
-            _, _, calls = await self._read("calls")
+            rest = await self._rests("intents", _is_done) and await self._rests("calls", _has_ended)
         except Unreadable:
             return False
-        open_holds = self._billing is not None and any(
-            hold["state"] == "open" for hold in self._billing.holds()
+        return rest and (
+            self._billing is None or all(hold["state"] != "open" for hold in self._billing.holds())
         )
-        return not open_holds and all(row["state"] in _ENDED for row in calls)
+
+    async def _rests(self, table: str, over: Callable[[Mapping[str, Any]], bool]) -> bool:
+        """Whether every row is over. What is over stays so, and is not read again."""
+        _, _, rows = await self._read(table, after=self._over.get(table, ""))
+        for row in rows:
+            if not over(row):
+                return False
+            self._over[table] = str(next(iter(row.values())))
+        return True
 
     def _record(self, at: str, what: str, rows: tuple[Mapping[str, Any], ...], *, final: bool) -> None:
         self._journal.record(Observed(t_us=self._loop.now_us, at=at, what=what, final=final, rows=rows))
 
-    async def _read(self, table: str) -> tuple[str, str, tuple[Mapping[str, Any], ...]]:
-        """Who answered, the table, and all of its rows. Tries again while replicas come and go."""
+    async def _read(self, table: str, *, after: str = "") -> tuple[str, str, tuple[Mapping[str, Any], ...]]:
+        """Who answered, the table, and its rows after that one. Tries again while replicas come and go."""
         trouble = "no replica listens"
         for _ in range(_FINAL_TRIES):
             replica = next((one for one in self._replicas if one.up), None)
             if replica is not None:
                 try:
-                    return replica.name, table, await self._pages(replica, table)
+                    return replica.name, table, await self._pages(replica, table, after)
                 except (WireError, Unreadable) as broken:
                     trouble = f"{table}: {type(broken).__name__} {broken}"
             await asyncio.sleep(1)
         raise Unreadable(trouble)
 
-    async def _pages(self, replica: Replica, table: str) -> tuple[Mapping[str, Any], ...]:
+    async def _pages(self, replica: Replica, table: str, after: str) -> tuple[Mapping[str, Any], ...]:
         rows: list[Mapping[str, Any]] = []
-        after = ""
         for _ in range(_PAGES_MAX):
             cursor = f"&after={quote(after, safe='')}" if after else ""
             answer = await self._direct.request(

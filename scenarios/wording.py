@@ -132,8 +132,11 @@ def end_of(wording: Wording, body: bytes) -> str | None:
     return "success" if word in wording.success else "failure" if word in wording.failure else None
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _encode(value).encode()
 
 
 def _filled(text: str, task_id: str, submit_path: str) -> str:
@@ -142,7 +145,7 @@ def _filled(text: str, task_id: str, submit_path: str) -> str:
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return json.loads(body.decode())
     except (ValueError, RecursionError):
         return None
 

@@ -18,7 +18,7 @@ from fakes.journal import Headers, Journal, TaskRejected
 from fakes.play import Category
 from fakes.player import Occasion, Playing
 from fakes.script import NO_ACTS, Script
-from fakes.stagehand import Stagehand
+from fakes.stagehand import UNWATCHED, Stagehand
 from fakes.task_acts import Expired, Idempotency, NotFoundYet, SameTaskId, TaskCosts
 from fakes.tasks.dialect import Asked, Dialect, View
 from fakes.tasks.dialects import dialect_named
@@ -88,13 +88,14 @@ class TaskProvider:
         nonce = given if isinstance(given, str) else None
         op = asked.op or "other"
         identity = asked.task_id or nonce or f"{request.method} {request.path}"
-        return Seen(
+        return _Read(
             op=op,
             nonce=nonce,
             task_id=asked.task_id,
             key=request.header("idempotency-key"),
             identity=identity,
             attempt=self._stagehand.player.attempt(identity, op),
+            asked=asked,
         )
 
     def wait(self, request: Request, seen: Seen) -> Wait:
@@ -102,8 +103,9 @@ class TaskProvider:
         return self._stagehand.wait(request, self._occasion(request, seen))
 
     def decide(self, request: Request, seen: Seen, *, can_break: bool) -> Outcome:
+        assert isinstance(seen, _Read)  # as `see` made it
         self.settle()
-        asked = self._read(request)
+        asked = seen.asked
         shape = _Shape(self.dialect, _request_id(self.name, request))
         refused = self.dialect.unauthorised(request, self.key, self._epoch_us + self._clock())
         if refused is not None:
@@ -216,6 +218,8 @@ class TaskProvider:
         return self.dialect.read(request)
 
     def _occasion(self, request: Request, seen: Seen) -> Occasion:
+        if self._stagehand.player.idle:
+            return UNWATCHED
         running = self._workshop.running
         work = self._workshop.get(seen.task_id)
         if work is None:
@@ -243,6 +247,13 @@ class TaskProvider:
                     t_us=self._clock(), at=self.name, seq=request.seq, nonce=seen.nonce, reason=reason
                 )
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read(Seen):
+    """The same, with what the dialect makes of the request."""
+
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True)

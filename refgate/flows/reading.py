@@ -6,6 +6,7 @@ an answer that cannot be read are doubt, not refusals. A poll is a success, a fa
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -132,7 +133,7 @@ def _is_something(path: JsonPath | None, answer: Any) -> bool:
 
 def document(body: bytes, *, once: bool = False) -> Any:
     """A body as JSON, numbers exact; `once`: only one that gives each name once. Raises ValueError."""
-    return loads_exact(body.decode("utf-8-sig"), once=once)
+    return loads_exact(body.removeprefix(BOM_UTF8).decode(), once=once)
 
 
 def as_task_id(value: Any) -> str | None:

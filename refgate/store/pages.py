@@ -3,11 +3,12 @@
 Cost of a page does not grow with where it begins: the cursor is a row's id, found through its index.
 """
 
-import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
+
+from refgate.store.rows import flags_of
 
 __all__ = ["PAGES", "page"]
 
@@ -85,7 +86,9 @@ PAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Table → its columns in the read API; the first is the cursor."""
 
-_DECODED: Mapping[str, Callable[[Any], Any]] = MappingProxyType({"flags": json.loads, "stuck": bool})
+_DECODED: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {"flags": lambda stored: list(flags_of(stored)), "stuck": bool}
+)
 
 
 def page(cx: sqlite3.Connection, table: str, *, after: str | None, limit: int) -> Sequence[Mapping[str, Any]]:
@@ -100,10 +103,8 @@ def page(cx: sqlite3.Connection, table: str, *, after: str | None, limit: int) -
             (after, limit),
         ).fetchall()
     names = [column.rpartition(" ")[2] for column in columns]
-    return [
-        {
-            name: _DECODED[name](value) if name in _DECODED else value
-            for name, value in zip(names, row, strict=True)
-        }
-        for row in rows
-    ]
+    shown = [dict(zip(names, row, strict=True)) for row in rows]
+    for name, decoded in _DECODED.items():
+        for one in shown if name in names else ():
+            one[name] = decoded(one[name])
+    return shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
@@ -13,10 +14,13 @@ import jsonpath_rfc9535
 __all__ = ["first_at", "read_json"]
 
 
+_EXACT = json.JSONDecoder(parse_float=Decimal)
+
+
 def read_json(body: bytes) -> Any:
     """The parsed body; None where it is no JSON."""
     try:
-        return json.loads(body, parse_float=Decimal)
+        return _EXACT.decode(body.removeprefix(BOM_UTF8).decode())
     except (ValueError, RecursionError):
         return None
 
