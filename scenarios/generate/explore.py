@@ -26,7 +26,19 @@ from scenarios.report.crashfile import FOLDER, keep
 from scenarios.report.stopwatch import Stopwatch
 from scenarios.sweep import Job, Played, play_job, processes, refusal
 
-__all__ = ["Batch", "Broken", "Found", "Hunted", "batches", "example", "explore", "hunt", "tell", "wrong"]
+__all__ = [
+    "BATCH",
+    "Batch",
+    "Broken",
+    "Found",
+    "Hunted",
+    "batches",
+    "example",
+    "explore",
+    "hunt",
+    "tell",
+    "wrong",
+]
 
 BATCH = 9
 """Examples of one batch. With the first, which is always the simplest of all and is not played, it is ten:
