@@ -77,12 +77,18 @@ class Replica:
         self._app: Any = None
         self._where: str | None = None  # why the power goes; None: as an armed await, or in silence
         self._silent = False
+        self._stopping = False
         self.trouble: str | None = None  # why the last start failed, if it failed of itself
 
     @property
     def up(self) -> bool:
         """Whether it listens."""
         return self._lifespan is not None
+
+    @property
+    def serving(self) -> bool:
+        """Whether it listens, and is not about to stop."""
+        return self.up and not self._stopping
 
     @property
     def running(self) -> bool:
@@ -111,7 +117,7 @@ class Replica:
         owner = self._owner = self._loop.owner(self.name)
         power = self._power = self._new_power(owner)
         self.trouble = self._where = None
-        self._silent = False
+        self._silent = self._stopping = False
         owner.on_cut.append(partial(self._gone, owner, power))
         self._aim()
         starting = self._loop.create_task(self._start(owner, power), name=f"start {self.name}")
@@ -264,6 +270,7 @@ class Replica:
         owner, lifespan = self._owner, self._lifespan
         if owner is None or lifespan is None:
             return
+        self._stopping = True
         self._loop.spawn(owner, self._drain(), name=f"drain {self.name}")
         await asyncio.sleep(0)
         for _ in range(drain_us // _DRAIN_LOOK_US):

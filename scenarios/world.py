@@ -164,9 +164,9 @@ class World:
             provider.settle()
 
     def count_resources(self, phase: str) -> None:
-        """What each replica that listens holds now."""
+        """What each replica that serves holds now."""
         for replica in self.replicas:
-            if not replica.up:
+            if not replica.serving:
                 continue
             self._record(
                 Resources,

@@ -62,7 +62,7 @@ def no_phantom_refusal(history: History, declared: Declared, tally: Tally) -> No
     """Nobody is refused for want of money while settled + live holds + the hold of the request fit the
     grant and the budget; with a remote billing service, only where that service refused."""
     view, books = View.of(history, declared), Books.of(history, declared)
-    billing_refused_us = [fact.t_us for fact in history.of(BillingRefused) if _is_a_no(fact)]
+    billing_refused_us = _refusals_us(history, view)
     committed = {account: _Committed(steps) for account, steps in books.steps.items()}
     for exchange in view.exchanges:
         got = exchange.answered
@@ -88,6 +88,16 @@ def no_phantom_refusal(history: History, declared: Declared, tally: Tally) -> No
                 exchange.sent,
                 got,
             )
+
+
+def _refusals_us(history: History, view: View) -> list[int]:
+    """When billing refused a hold: by its own word, or by a 402 that an act made of an error."""
+    found = [fact.t_us for fact in history.of(BillingRefused) if _is_a_no(fact)]
+    for served in view.served:
+        answered = served.answered if served.received.at == "billing" else None
+        if answered is not None and served.received.op == "reserve" and answered.status == 402:
+            found.append(answered.t_us)
+    return sorted(found)
 
 
 def _is_a_no(fact: BillingRefused) -> bool:

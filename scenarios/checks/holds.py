@@ -25,7 +25,9 @@ def call_ends_by_us(call: CallRow | None, opened_us: int, view: View, declared: 
     if view.calm_us is None:
         return None
     if call is None or call.state not in ("new", "reserved", "submitting", "unknown", "running"):
-        return max(view.calm_us, opened_us) + declared.delivers_within_us
+        # A hold that its call never heard of is an orphan only once the call has ended.
+        ended_us = 0 if call is None else int(call.row.get("updated_us", 0)) - declared.epoch_us
+        return max(view.calm_us, opened_us, ended_us) + declared.delivers_within_us
     known_us: int | None = opened_us
     if call.state in ("unknown", "running"):
         known_us = truth_known_us(call, view, declared)
