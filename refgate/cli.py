@@ -217,6 +217,42 @@ def _serve(
     raise typer.Exit(real.check(settings) if check else real.serve(settings))
 
 
+_EXPLORE_EXAMPLES = """
+Examples:
+
+\b
+  refgate explore                                 a minute of drawn scenarios
+  refgate explore --budget 10m -j 2 --seed 7      ten minutes of other ones, in two processes
+  refgate explore --examples 5000 --budget 1h     so many, as long as they take
+"""
+
+
+@_app.command("explore", epilog=_EXPLORE_EXAMPLES)
+def _explore(
+    budget: Annotated[str, typer.Option(metavar="T", help="How long at most, as 60s or 5m.")] = "60s",
+    examples: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 100_000,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The same seed draws the same.")] = 0,
+    jobs: _Workers = 1,
+) -> None:
+    """Draw scenarios at random, judge them, and shrink what breaks to a file."""
+    _check_names()
+    from fakes.durations import parse_us
+    from scenarios.reference import Reference
+    from scenarios.report.console import Printer
+
+    try:
+        budget_s = parse_us(budget) / 1e6
+    except ValueError as bad:
+        _fail(f"--budget: {bad}")
+    try:
+        from scenarios.generate.session import Wanted, run_explore
+    except ModuleNotFoundError as missing:
+        _fail(f"{missing.name} is not installed: pip install 'refgate[generate]'")
+    wanted = Wanted(examples=examples, budget_s=budget_s, seed=seed, workers=jobs)
+    explored = run_explore(wanted, Reference(), Printer())
+    raise typer.Exit(1 if explored.broken else 0)
+
+
 _SABOTAGE_EXAMPLES = """
 Examples:
 

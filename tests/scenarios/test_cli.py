@@ -120,6 +120,20 @@ def test_several_processes_give_the_same_in_the_same_order(refgate):
     ]
 
 
+def test_drawn_scenarios_hold(refgate):
+    """A few scenarios nobody wrote, played and judged; what there was is told, untested promises too."""
+    result = refgate("explore", "--examples", 9, "--seed", 3)
+    assert result.exit_code == 0, result.output
+    assert "9 drawn scenarios" in result.output
+
+
+def test_a_bad_budget_ends_with_2(refgate):
+    """The option, and how it is written."""
+    result = refgate("explore", "--budget", "soon")
+    assert result.exit_code == 2
+    assert "--budget" in result.output and "30s" in result.output
+
+
 def test_invariants_are_listed(refgate):
     """Every promise with its statement."""
     output = refgate("invariants").output
