@@ -121,10 +121,11 @@ class Breaker:
 
     def let_go(self, leave: Pass) -> None:
         """The call ended without telling anything: a probe's lease is given back at once."""
-        if leave.era == self.era and self._holds(leave):
+        if self._holds(leave):
             self._leased_until_us = None
 
     def _holds(self, leave: Pass) -> bool:
+        """Whether it is the latest probe's; numbers are never given twice."""
         return leave.probe > 0 and leave.probe == self._probe
 
     def _open(self, now_us: int, chance: random.Random) -> None:

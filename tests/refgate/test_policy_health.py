@@ -78,6 +78,7 @@ def test_a_probe_that_is_refused_for_rate_gives_its_lease_back() -> None:
     health = one()
     now = trip(health)
     health.failed(begun(health, now), now, fault(FaultKind.RATE_LIMITED), CHANCE)
+    assert health.free_us(now, 0) < now + 2 * S  # its cooldown; the lease would have been five seconds
     assert health.begin(health.free_us(now, 0), 0) is not None
 
 

@@ -183,6 +183,20 @@ def test_all_open_goes_through_the_emergency_lane_at_its_rate() -> None:
     assert all(isinstance(answer, Stop) and answer.why == "exhausted" for answer in answers[6:])
 
 
+def test_a_half_open_backend_gets_one_call_of_many() -> None:
+    """The others go to the fallback, and do not wait for the probe."""
+    health = backends("a", "c", failures_max=1)
+    slip = health["a"].begin(0, 0)
+    assert slip is not None
+    health["a"].failed(slip, 0, fault(), random.Random(1))
+    now = health["a"].free_us(0, 0)
+    pools = (*ONE, POOLS[1])
+    names = [
+        tried(plan(health, pools=pools, deadline_us=now + S, seed=n).next(now)).backend for n in range(30)
+    ]
+    assert names == ["a"] + ["c"] * 29
+
+
 def test_the_emergency_lane_keeps_the_backends_own_rate() -> None:
     """Its calls are calls."""
     health = backends("a", calls=2)

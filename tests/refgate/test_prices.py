@@ -41,6 +41,7 @@ LISTED: dict[str, Any] = {
     },
 }
 PRICES = parse_price_list(LISTED)
+EDGE = (200_000, 200_001)
 
 
 def nanos(model: str, usage: Usage) -> int:
@@ -106,6 +107,12 @@ def test_a_tier_leaves_as_it_is_what_it_does_not_name() -> None:
     price = Price(Rates(input=Decimal(1), cache_read=Decimal("0.5"), output=Decimal(2)), tiers)
     usage = Usage(input=10, cache_read=10, cache_write_5m=10, output=10)
     assert price.cost_nanos(usage) == 1_000 * (50 + 5 + 50 + 70)
+
+
+def test_a_hold_knows_the_cliff() -> None:
+    """At the edge it is not yet the tier's price, one token above it is."""
+    below, above = (PRICES.hold_nanos("gemini-2.5-pro", 0, input_tokens=n, output_tokens=100) for n in EDGE)
+    assert (below, above) == (Cost(251_000_000, 0), Cost(501_502_500, 0))
 
 
 @pytest.mark.parametrize(
