@@ -203,7 +203,8 @@ class Scenario(Part):
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a scenario file, for editors."""
-    found = Scenario.model_json_schema(by_alias=True, mode="validation")
+    # As it is written, so that defaults are shown as a file has them: "2s", not microseconds.
+    found = Scenario.model_json_schema(by_alias=True, mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 

@@ -237,3 +237,10 @@ def test_amounts_that_are_none(text):
     """Anything that is not short, quoted decimal text is refused."""
     with pytest.raises(ValueError, match="an amount is quoted"):
         parse_amount(text)
+
+
+def test_the_schema_shows_defaults_as_a_file_writes_them():
+    """An editor that fills a default in writes what the loader takes."""
+    poll = schema()["$defs"]["Poll"]["properties"]
+    assert poll["every"]["default"] == "2s"
+    assert poll["every"]["type"] == "string"
