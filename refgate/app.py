@@ -144,7 +144,7 @@ class _Edge:
 
 def _knock(scope: Scope, receive: Receive) -> Knock:
     headers = tuple(
-        (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]
+        [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
     )
     raw = scope.get("raw_path") or quote(scope["path"]).encode()
     # An escaped spelling of our own prefix is no path of ours; without its slash it is refused as such.

@@ -8,7 +8,7 @@ encoding of a body that the gateway has read) stays behind even where a configur
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
@@ -116,17 +116,19 @@ def may_be_allowed(pattern: str) -> bool:
 
 
 def _crossing(given: Iterable[tuple[str, str]], allowed: tuple[str, ...]) -> Pairs:
-    pairs = [(name.lower(), value) for name, value in given]
-    named = {
-        token.strip().lower() for name, value in pairs if name == "connection" for token in value.split(",")
-    }
-    return tuple(
-        (name, value)
-        for name, value in pairs
-        if _listed(name, allowed) and name not in _NEVER and name not in named and not _BREAKS.search(value)
-    )
+    listed = _listed(allowed)
+    kept: list[tuple[str, str]] = []
+    named: set[str] = set()
+    for name, value in given:
+        name = name.lower()
+        if name == "connection":
+            named.update(token.strip().lower() for token in value.split(","))
+        elif listed(name) and name not in _NEVER and not _BREAKS.search(value):
+            kept.append((name, value))
+    return tuple([pair for pair in kept if pair[0] not in named] if named else kept)
 
 
-@lru_cache(maxsize=4096)
-def _listed(name: str, allowed: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in allowed)
+@lru_cache(maxsize=256)
+def _listed(allowed: tuple[str, ...]) -> Callable[[str], bool]:
+    """Whether an allow-list of names and globs has a name. Most names come again and again."""
+    return lru_cache(maxsize=1024)(lambda name: any(fnmatchcase(name, pattern) for pattern in allowed))

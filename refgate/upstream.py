@@ -239,8 +239,11 @@ async def _end(pieces: AsyncIterator[bytes]) -> None:
 async def _close(response: httpx.Response) -> None:
     # What was read stands, or the failure to read it does: a connection that cannot even be closed
     # properly changes neither.
+    if response.is_closed:
+        return
+    assert isinstance(response.stream, httpx.AsyncByteStream)
     with suppress(*_CAUGHT):
-        await response.aclose()
+        await response.stream.aclose()
 
 
 def _pairs(response: httpx.Response) -> Pairs:

@@ -12,8 +12,7 @@ Rule 3: a capture is never refused for want of money: the work is done. `availab
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from refgate.money import NANOS_MAX
@@ -22,6 +21,18 @@ from refgate.store.database import Database
 from refgate.store.rows import HOLD, hold_of, text
 
 __all__ = ["Books", "Grant"]
+
+
+_BY_KEY = f"SELECT {HOLD}, provider FROM holds WHERE key = ?"
+_TO_FINALIZE = (
+    f"SELECT {HOLD}, finalize_key, EXISTS (SELECT 1 FROM holds WHERE finalize_key = ?)"
+    " FROM holds WHERE hold_id = ?"
+)
+_ENTRIES = {
+    count: "INSERT INTO entries (entry_id, txn_id, book, account, amount_nanos, call_id, kind, at_us) VALUES "
+    + ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * count)
+    for count in (1, 2, 3)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +84,7 @@ class Books:
         self, *, key: str, account: str, amount_nanos: int, call_id: str, provider: str
     ) -> Hold | Refused:
         with _as_billing(), self._database.write() as cx:
-            row = cx.execute(f"SELECT {HOLD}, provider FROM holds WHERE key = ?", (key,)).fetchone()
+            row = cx.execute(_BY_KEY, (key,)).fetchone()
             if row is not None:
                 known = hold_of(row[:-1])
                 same = (known.account, known.amount_nanos, known.call_id, row[-1])
@@ -101,16 +112,15 @@ class Books:
 
     async def finalize(self, *, key: str, hold_id: str, amount_nanos: int, reason: str) -> Refused | None:
         with _as_billing(), self._database.write() as cx:
-            row = cx.execute(
-                f"SELECT {HOLD}, finalize_key FROM holds WHERE hold_id = ?", (hold_id,)
-            ).fetchone()
+            row = cx.execute(_TO_FINALIZE, (key, hold_id)).fetchone()
             if row is None:
                 return Refused("hold_unknown")
-            hold = hold_of(row[:-1])
+            *columns, finalized_by, key_is_used = row
+            hold = hold_of(columns)
             if hold.state != "open":
-                again = (row[-1], hold.captured_nanos) == (key, amount_nanos)
+                again = (finalized_by, hold.captured_nanos) == (key, amount_nanos)
                 return None if again else Refused("conflict")
-            if cx.execute("SELECT 1 FROM holds WHERE finalize_key = ?", (key,)).fetchone() is not None:
+            if key_is_used:
                 return Refused("conflict")
             cx.execute(
                 "UPDATE holds SET state = 'finalized', captured_nanos = ?, finalize_key = ?, reason = ?"
@@ -169,23 +179,22 @@ class Books:
         call_id: str | None = None,
     ) -> None:
         now_us = self._clock()
-        cx.executemany(
-            "INSERT INTO entries (entry_id, txn_id, book, account, amount_nanos, call_id, kind, at_us)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (f"{txn_id}/{book}", txn_id, book, account, amount_nanos, call_id, kind, now_us)
-                for book, amount_nanos in by.items()
-                if amount_nanos != 0
-            ],
-        )
+        moved = {book: amount_nanos for book, amount_nanos in by.items() if amount_nanos != 0}
+        if moved:
+            values: list[str | int | None] = []
+            for book, amount_nanos in moved.items():
+                values += (f"{txn_id}/{book}", txn_id, book, account, amount_nanos, call_id, kind, now_us)
+            cx.execute(_ENTRIES[len(moved)], values)
 
 
-@contextmanager
-def _as_billing() -> Iterator[None]:
-    try:
-        yield
-    except StoreUnavailable as away:
-        raise BillingUnreachable(str(away)) from away
+class _as_billing:
+    """A store that is away is billing without a verdict."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, StoreUnavailable):
+            raise BillingUnreachable(str(error)) from error
 
 
 def _refusal(cx: sqlite3.Connection, account: str, amount_nanos: int) -> Refused | None:

@@ -30,7 +30,9 @@ __all__ = [
     "close_attempt",
     "finish",
     "flag",
+    "fresh",
     "insert_attempt",
+    "insert_call",
     "keep_answer",
     "load",
     "move",
@@ -54,9 +56,12 @@ _ALSO = {
 
 def _move_to(to: State) -> str:
     allowed = ", ".join(f"'{here.value}'" for here in before(to))
+    times = "due_us = ?"
+    if to in TERMINAL or to is State.FINALIZING:
+        times = "due_us = NULL, ended_us = ?" if to in TERMINAL else "due_us = NULL"
     return (
-        f"UPDATE calls SET state = '{to.value}', updated_us = ?, due_us = ?, ended_us = ?, tries = 0"
-        f"{_ALSO[to]} WHERE call_id = ? AND state IN ({allowed})"
+        f"UPDATE calls SET state = '{to.value}', tries = 0, updated_us = ?, {times}{_ALSO[to]}"
+        f" WHERE call_id = ? AND state IN ({allowed})"
     )
 
 
@@ -71,18 +76,22 @@ def load(cx: sqlite3.Connection, call_id: str) -> Call | None:
 
 
 def open_call(cx: sqlite3.Connection, new: NewCall) -> Opened:
-    if new.idempotency_key is not None:
-        bound = cx.execute(
-            "SELECT call_id, state, fingerprint FROM calls"
-            " WHERE account = ? AND provider = ? AND key_bound = ?",
-            (new.account, new.provider, new.idempotency_key),
-        ).fetchone()
-        if bound is not None:
-            return _met(cx, *bound, asked=new.fingerprint)
-    cx.execute(
+    if insert_call(cx, new):
+        return Fresh(fresh(new))
+    bound = cx.execute(
+        "SELECT call_id, state, fingerprint FROM calls WHERE account = ? AND provider = ? AND key_bound = ?",
+        (new.account, new.provider, new.idempotency_key),
+    ).fetchone()
+    return _met(cx, *bound, asked=new.fingerprint)
+
+
+def insert_call(cx: sqlite3.Connection, new: NewCall) -> bool:
+    """The row and its key, where the key stands for nothing yet: a single statement."""
+    made = cx.execute(
         "INSERT INTO calls (call_id, account, provider, state, fingerprint, hold_nanos, route, submit_path,"
         " captures, idempotency_key, key_bound, created_us, updated_us, due_us, body)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (account, provider, key_bound) WHERE key_bound IS NOT NULL DO NOTHING",
         (
             new.call_id,
             new.account,
@@ -101,10 +110,10 @@ def open_call(cx: sqlite3.Connection, new: NewCall) -> Opened:
             new.body,
         ),
     )
-    return Fresh(_fresh(new))
+    return made.rowcount == 1
 
 
-def _fresh(new: NewCall) -> Call:
+def fresh(new: NewCall) -> Call:
     """The row that was just written, as `load` would read it."""
     return Call(
         call_id=new.call_id,
@@ -135,8 +144,10 @@ def move(
     cx: sqlite3.Connection, call_id: str, to: State, *values: object, now_us: int, due_us: int | None = None
 ) -> bool:
     """One move, if the table allows it from where the call is. `values`: those of `_ALSO`, in order."""
-    ended_us = now_us if to in TERMINAL else None
-    return cx.execute(_MOVE[to], (now_us, due_us, ended_us, *values, call_id)).rowcount == 1
+    times: tuple[int, ...] = (now_us,) if due_us is None else (now_us, due_us)
+    if to in TERMINAL:
+        times = (now_us, now_us)
+    return cx.execute(_MOVE[to], (*times, *values, call_id)).rowcount == 1
 
 
 def flag(cx: sqlite3.Connection, call_id: str, flags: Sequence[str]) -> None:
@@ -255,9 +266,10 @@ def stored_answer(cx: sqlite3.Connection, call_id: str, which: str) -> Answer | 
 
 
 def insert_attempt(cx: sqlite3.Connection, attempt: Attempt) -> None:
+    """An attempt that begins: its end is written when it has one."""
     cx.execute(
-        "INSERT INTO attempts (attempt_id, call_id, provider, op, method, path, started_us, status, failure,"
-        " ended_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO attempts (attempt_id, call_id, provider, op, method, path, started_us)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             attempt.attempt_id,
             attempt.call_id,
@@ -266,9 +278,6 @@ def insert_attempt(cx: sqlite3.Connection, attempt: Attempt) -> None:
             attempt.method,
             text(attempt.path),
             attempt.started_us,
-            attempt.status,
-            text(attempt.failure),
-            attempt.ended_us,
         ),
     )
 

@@ -7,7 +7,7 @@ from refgate.ports import Intent
 from refgate.store.calls import finish
 from refgate.store.rows import INTENT, intent_of, text
 
-__all__ = ["delivered", "lease", "next_us", "postpone"]
+__all__ = ["delivered", "due", "lease", "next_us", "postpone"]
 
 _DUE = (
     f"SELECT {INTENT} FROM intents i JOIN calls c ON c.call_id = i.call_id"
@@ -23,14 +23,18 @@ def next_us(cx: sqlite3.Connection) -> int | None:
     return None if row is None else int(row[0])
 
 
-def lease(cx: sqlite3.Connection, *, now_us: int, lease_until_us: int, limit: int) -> Sequence[Intent]:
-    leased = [intent_of(row) for row in cx.execute(_DUE, (now_us, limit)).fetchall()]
-    for intent in leased:
-        cx.execute(
-            "UPDATE intents SET next_us = ?, tries = ? WHERE intent_id = ?",
-            (lease_until_us, intent.tries, intent.intent_id),
-        )
-    return leased
+def due(cx: sqlite3.Connection, *, now_us: int, limit: int) -> Sequence[Intent]:
+    """What is due, as it will be if it can be leased."""
+    return [intent_of(row) for row in cx.execute(_DUE, (now_us, limit)).fetchall()]
+
+
+def lease(cx: sqlite3.Connection, intent: Intent, *, now_us: int, lease_until_us: int) -> bool:
+    """One statement: of any number of replicas that saw it due, one gets it."""
+    leased = cx.execute(
+        "UPDATE intents SET next_us = ?, tries = ? WHERE intent_id = ? AND next_us <= ?",
+        (lease_until_us, intent.tries, intent.intent_id, now_us),
+    )
+    return leased.rowcount == 1
 
 
 def delivered(cx: sqlite3.Connection, intent: Intent, *, flags: Sequence[str], now_us: int) -> bool:

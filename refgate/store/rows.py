@@ -34,6 +34,10 @@ INTENT = (
 HOLD = "hold_id, key, account, call_id, amount_nanos, state, captured_nanos, opened_us"
 
 
+_STATES = {state.value: state for state in State}
+_OUTCOMES: dict[str | None, Outcome | None] = {None: None, **{outcome.value: outcome for outcome in Outcome}}
+
+
 def call_of(row: Sequence[Any]) -> Call:
     """From the columns `CALL`. A call that nothing is due for shows due_us 0."""
     (call_id, account, provider, state, fingerprint, hold_nanos, route, submit_path, captures, key,
@@ -43,7 +47,7 @@ def call_of(row: Sequence[Any]) -> Call:
         call_id=call_id,
         account=account,
         provider=provider,
-        state=State(state),
+        state=_STATES[state],
         fingerprint=fingerprint,
         hold_nanos=hold_nanos,
         route=route,
@@ -53,7 +57,7 @@ def call_of(row: Sequence[Any]) -> Call:
         created_us=created_us,
         updated_us=updated_us,
         due_us=due_us or 0,
-        outcome=None if outcome is None else Outcome(outcome),
+        outcome=_OUTCOMES[outcome],
         reason=reason,
         task_id=task_id,
         hold_id=hold_id,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from refgate.ledger.states import State
-from refgate.ports import Answer, Attempt, Call, Intent, NewCall, Opened, Verdict
+from refgate.ports import Answer, Attempt, Call, Fresh, Intent, NewCall, Opened, Verdict
 from refgate.store import calls, intents, pages, sweeps
 from refgate.store.database import Database
 from refgate.store.rows import CALL, call_of, text
@@ -27,6 +27,9 @@ class SqliteStore:
         self.database = database if isinstance(database, Database) else Database(database)
 
     async def open_call(self, new: NewCall) -> Opened:
+        with self.database.single() as cx:
+            if calls.insert_call(cx, new):
+                return Fresh(calls.fresh(new))
         with self.database.write() as cx:
             return calls.open_call(cx, new)
 
@@ -107,11 +110,16 @@ class SqliteStore:
             return calls.stored_answer(cx, call_id, which)
 
     async def due_intents(self, *, now_us: int, lease_until_us: int, limit: int) -> Sequence[Intent]:
-        next_us = await self.next_intent_us()
-        if next_us is None or next_us > now_us:
+        with self.database.read() as cx:
+            due = intents.due(cx, now_us=now_us, limit=limit)
+        if not due:
             return ()
-        with self.database.write() as cx:
-            return intents.lease(cx, now_us=now_us, lease_until_us=lease_until_us, limit=limit)
+        with self.database.write() if len(due) > 1 else self.database.single() as cx:
+            return [
+                intent
+                for intent in due
+                if intents.lease(cx, intent, now_us=now_us, lease_until_us=lease_until_us)
+            ]
 
     async def next_intent_us(self) -> int | None:
         with self.database.read() as cx:

@@ -166,7 +166,7 @@ def test_an_exception_nobody_foresaw_is_only_one_more_failure(tmp_path: Path) ->
     in_world(tmp_path / "s", main)
 
 
-@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "COMMIT", "SELECT next_us"])
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "COMMIT", "SELECT i."])
 def test_a_store_that_fails_neither_ends_the_loop_nor_makes_it_spin(tmp_path: Path, statement: str) -> None:
     """Ten minutes of errors, at every point: a bounded number of tries, and then the delivery."""
 
