@@ -187,6 +187,9 @@ def _kind_of_status(status: int) -> str:
     return kinds.get(status, "server")
 
 
+_BODILESS = frozenset({204, 304})
+
+
 def _packed(body: bytes) -> bytes:
     """As gzip. Not by `gzip.compress`, whose header differs between versions of Python."""
     packer = zlib.compressobj(wbits=31)
@@ -206,6 +209,8 @@ def dressed(reply: Reply, plays: Iterable[Play], *, nonce: str | None) -> Reply:
                 headers += [(name.lower(), value) for name, value in given.items()]
             case SetCookie(name=name):
                 headers.append(("set-cookie", f"{name}={nonce or 'none'}; Path=/"))
+            case Compressed() | Bloated() if reply.status in _BODILESS:
+                continue  # there is nothing to pack or to pad
             case Compressed(encoding=encoding):
                 body = _packed(body) if encoding == "gzip" else zlib.compress(body)
                 headers.append(("content-encoding", encoding))

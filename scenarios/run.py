@@ -33,6 +33,8 @@ __all__ = ["DETERMINISTIC", "Numbers", "Run", "play"]
 _TROUBLE = (SimulationError, Unreadable, ReplicaDead, JournalFull)
 _REST_FIRST_S = 1.0
 _REST_MAX_S = 30.0
+_PAUSE_LOOK_S = 0.25
+_PAUSE_LOOKS_MAX = 240
 DETERMINISTIC = "deterministic"
 """The check that takes two runs: judged by whoever plays both."""
 
@@ -192,6 +194,7 @@ class _Stage:
         await _settle(world, self._scenario.settle)
         watching.cancel()
         await asyncio.sleep(1)
+        await _pause(world)
         world.settle_fakes()
         world.count_resources("final")
         await world.observer.everything()
@@ -212,6 +215,17 @@ async def _settle(world: World, within_us: int) -> None:
     while world.loop.now_us < until_us and not await world.observer.at_rest():
         await asyncio.sleep(min(pause_s, (until_us - world.loop.now_us) / 1_000_000))
         pause_s = min(2 * pause_s, _REST_MAX_S)
+
+
+async def _pause(world: World) -> None:
+    """Wait for an instant between two questions of the sweep: what it has in hand is no leak.
+
+    A leak outlasts every look, and is counted all the same.
+    """
+    for _ in range(_PAUSE_LOOKS_MAX):
+        if not world.at_work():
+            return
+        await asyncio.sleep(_PAUSE_LOOK_S)
 
 
 async def _probe(world: World) -> None:

@@ -166,17 +166,22 @@ class World:
     def count_resources(self, phase: str) -> None:
         """What each replica that serves holds now."""
         for replica in self.replicas:
-            if not replica.serving:
-                continue
-            self._record(
-                Resources,
-                replica.name,
-                phase=phase,
-                tasks=replica.tasks,
-                exchanges=self.wire.open_exchanges(src=replica.name)
-                + self.wire.open_exchanges(dst=replica.host),
-                connections=replica.connections,
-            )
+            if replica.serving:
+                self._record(
+                    Resources,
+                    replica.name,
+                    phase=phase,
+                    tasks=replica.tasks,
+                    exchanges=self._exchanges(replica),
+                    connections=replica.connections,
+                )
+
+    def at_work(self) -> bool:
+        """Whether any replica has an exchange under way."""
+        return any(self._exchanges(replica) for replica in self.replicas if replica.serving)
+
+    def _exchanges(self, replica: Replica) -> int:
+        return self.wire.open_exchanges(src=replica.name) + self.wire.open_exchanges(dst=replica.host)
 
     def close(self) -> None:
         """Give back what outlives a loop: the connections to the store, however the run ended."""
