@@ -22,6 +22,7 @@ from scenarios.units import parse_amount, parse_size
 __all__ = ["Account", "Declared", "Look", "Pattern", "Provider", "Query", "Submit", "Usage"]
 
 _SECOND_US = 1_000_000
+_DOUBTFUL = frozenset({502, 504, 524})
 
 
 class Pattern:
@@ -100,6 +101,7 @@ class Provider:
     results: tuple[Look, ...]
     request_headers: tuple[str, ...]
     answer_headers: tuple[str, ...]
+    doubtful: frozenset[int] = _DOUBTFUL  # statuses that are no verdict on a submit
     resolve: str = "none"
     label_header: str | None = None
     label_field: str | None = None
@@ -258,7 +260,7 @@ def _words(value: Any) -> tuple[str, ...]:
 
 def _provider(name: str, one: Mapping[str, Any]) -> Provider:
     ambiguous, headers = _map(one, "ambiguous"), _map(one, "headers")
-    label = _map(ambiguous, "label")
+    label, statuses = _map(ambiguous, "label"), ambiguous.get("statuses")
     default_hold = one.get("hold", "0")
     return Provider(
         name=name,
@@ -272,9 +274,10 @@ def _provider(name: str, one: Mapping[str, Any]) -> Provider:
         results=tuple(_look(route) for route in one.get("result") or ()),
         request_headers=tuple(word.lower() for word in _words(headers.get("request"))),
         answer_headers=tuple(word.lower() for word in _words(headers.get("answer"))),
+        doubtful=_DOUBTFUL if statuses is None else frozenset(map(int, _words(statuses))),
         resolve=str(ambiguous.get("resolve", "none")),
-        label_header=str(label["header"]).lower() if "header" in label else None,
-        label_field=str(label["body"]) if "body" in label else None,
+        label_header=str(label["header"]).lower() if label.get("header") is not None else None,
+        label_field=str(label["body"]) if label.get("body") is not None else None,
         swept=one.get("poll") is not None,
     )
 

@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.handed import Handed
+from scenarios.checks.parts import Exchange
 from scenarios.checks.view import View
 from scenarios.declared import Declared
 from scenarios.history import History, LinkChanged, Resources
@@ -27,19 +28,14 @@ def answers_in_time(history: History, declared: Declared, tally: Tally) -> None:
     """Every request ends for its client within the declared time, with an answer or a broken connection,
     whatever phase the silence of a provider, of billing or of the store falls in."""
     view = View.of(history, declared)
-    troubled_us: dict[str, list[int]] = defaultdict(list)
-    for fact in history.of(LinkChanged):
-        if fact.src.startswith("client"):
-            troubled_us[fact.dst].append(fact.t_us)
+    lines = _OwnLines(history, view)
     last_us = max(map(attrgetter("t_us"), history), default=0)
     within_us = declared.answer_within_us
     for exchange in view.exchanges:
         sent, ended_us = exchange.sent, exchange.ended_us
         until_us = sent.t_us + within_us
-        times = troubled_us.get(sent.to, [])
-        first = bisect_left(times, sent.t_us)
-        if first < len(times) and times[first] <= until_us:
-            continue  # the client's own line was broken
+        if lines.broken(exchange, until_us):
+            continue
         if ended_us is None:
             if last_us < until_us and view.trouble is None:
                 continue
@@ -52,6 +48,34 @@ def answers_in_time(history: History, declared: Declared, tally: Tally) -> None:
                 sent,
                 exchange.got or exchange.left,
             )
+
+
+class _OwnLines:
+    """The clients' own lines to each replica: what befell them is nothing that the gateway could help."""
+
+    def __init__(self, history: History, view: View) -> None:
+        self._times_us: dict[str, list[int]] = defaultdict(list)
+        for fact in history.of(LinkChanged):
+            if fact.src.startswith("client"):
+                self._times_us[fact.dst].append(fact.t_us)
+        # A client has so many connections to a replica: one that waits holds up whoever comes after it.
+        self._stuck_us: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for exchange in view.exchanges if self._times_us else ():
+            since_us, until_us = exchange.sent.t_us, exchange.ended_us
+            if until_us is not None and self._befell(exchange.sent.to, since_us, until_us):
+                self._stuck_us[exchange.sent.to].append((since_us, until_us))
+
+    def broken(self, exchange: Exchange, until_us: int) -> bool:
+        """Whether the line was broken while the client waited, or still held up by one that was broken."""
+        to, sent_us = exchange.sent.to, exchange.sent.t_us
+        if self._befell(to, sent_us, until_us):
+            return True
+        return any(since_us < sent_us < ended_us for since_us, ended_us in self._stuck_us.get(to, ()))
+
+    def _befell(self, to: str, since_us: int, until_us: int) -> bool:
+        times_us = self._times_us.get(to, [])
+        first = bisect_left(times_us, since_us)
+        return first < len(times_us) and times_us[first] <= until_us
 
 
 @check("alive-afterwards", "time")

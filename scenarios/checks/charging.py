@@ -218,6 +218,9 @@ class _Matching:
     def judge_unowned(self, task: Task, tally: Tally) -> None:
         """Nobody was told this task's id, or nobody wrote it down."""
         free = [call for call in self.view.calls_of(task.nonce or "") if call.task_id is None]
+        if any(call.outcome == "refused" for call in free) and self._refused(task):
+            tally.saw()
+            return
         for call in free:
             if self.books.charged_nanos(call.call_id) > 0 or self._released(call):
                 tally.saw()
@@ -231,6 +234,15 @@ class _Matching:
             return
         tally.saw()
         self._lost(task, free[0] if free else None, tally)
+
+    def _refused(self, task: Task) -> bool:
+        """Whether the provider answered the very submit that began this work with a status that is declared
+        to be a refusal: who lies so is not to be seen through."""
+        served, provider = self.view.request_of(task), self.declared.providers[task.provider]
+        answered = None if served is None else served.answered
+        if answered is None or not answered.complete or answered.status is None:
+            return False
+        return answered.status >= 400 and answered.status not in provider.doubtful
 
     def _lost(self, task: Task, call: CallRow | None, tally: Tally) -> None:
         assert task.ended is not None
