@@ -149,7 +149,7 @@ class Dialect(ABC):
         return self.refusals[kind]
 
     def word(self, view: View) -> str:
-        return view.word or self.words[view.stage]
+        return self.words[view.stage] if view.word is None else view.word
 
     def refusal(
         self,
