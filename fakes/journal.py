@@ -231,11 +231,13 @@ class Journal:
         self.listeners: list[Callable[[Fact], None]] = []
 
     def record(self, fact: Fact) -> None:
-        if len(self._facts) >= self._facts_max:
+        facts = self._facts
+        if len(facts) >= self._facts_max:
             raise JournalFull(f"more than {self._facts_max} facts")
-        self._facts.append(fact)
-        for listener in self.listeners:
-            listener(fact)
+        facts.append(fact)
+        if self.listeners:
+            for listener in self.listeners:
+                listener(fact)
 
     def of(self, kind: type[F]) -> Iterator[F]:
         return (fact for fact in self._facts if isinstance(fact, kind))

@@ -182,29 +182,33 @@ class Failed(Event):
 
 def as_mapping(event: Event) -> dict[str, Any]:
     """The fact's fields by name, `None` left out."""
-    kind: Any = type(event)  # mypy takes a dataclass for something without a hash
-    return {name: value for name in _names(kind) if (value := getattr(event, name)) is not None}
-
-
-@lru_cache(maxsize=128)
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+    values = {name: getattr(event, name) for name in _names(event)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def line(event: Event) -> str:
     """One canonical line for a fact, as JSON: equal facts give equal text in every process."""
-    parts = [f'{{"event":"{event.kind}","level":"{event.level}"']
-    for name, value in as_mapping(event).items():
-        # Most values are plain, and a whole encoder for each fact costs more than all of them.
-        match value:
-            case bool():
-                text = "true" if value else "false"
-            case int():
-                text = str(value)
-            case str():
-                text = encode_basestring_ascii(value)
-            case _:
-                text = json.dumps(value, separators=(",", ":"))
-        parts.append(f',"{name}":{text}')
-    parts.append("}")
-    return "".join(parts)
+    # Nearly all values are plain words and numbers; an encoder for each fact costs more than they do.
+    text = f'{{"event":"{event.kind}","level":"{event.level}"'
+    for name in _names(event):
+        value = getattr(event, name)
+        if value is None:
+            continue
+        kind = type(value)
+        if kind is str:
+            text += f',"{name}":{encode_basestring_ascii(value)}'
+        elif kind is int:
+            text += f',"{name}":{value}'
+        else:
+            text += f',"{name}":{json.dumps(value, separators=(",", ":"))}'
+    return text + "}"
+
+
+def _names(event: Event) -> tuple[str, ...]:
+    kind: Any = type(event)  # mypy takes a dataclass for something without a hash
+    return _fields(kind)
+
+
+@lru_cache(maxsize=128)
+def _fields(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))

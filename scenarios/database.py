@@ -121,7 +121,7 @@ class Power:
         if point not in ("commit", "write"):
             return None
         number = self.committed()
-        cut = next((one for one in self.cuts if one.at_commit == number), None)
+        cut = next((one for one in self.cuts if one.at_commit == number), None) if self.cuts else None
         if cut is not None and cut.side == "before":
             self.lose(cut)
         return cut
@@ -174,10 +174,11 @@ class _Connection(sqlite3.Connection):
         return super().cursor(_Cursor if factory is None else factory)
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        cut = self.power.admit(self, sql)
-        cursor = super().execute(sql, parameters)
+        power = self.power
+        cut = power.admit(self, sql)
+        cursor = sqlite3.Connection.execute(self, sql, parameters)
         if cut is not None:
-            self.power.lose(cut)
+            power.lose(cut)
         return cursor
 
     def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:

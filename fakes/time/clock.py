@@ -47,7 +47,7 @@ class Clock(BaseEventLoop):
         self.trace = Trace()
         self._lane = 0
         """In whose name the running step schedules: see `handles`."""
-        self._timers: list[tuple[int, int, int, SimTimer]] = []
+        self._timers: list[tuple[int, int, SimTimer]] = []  # by due time and number
         self._timers_cancelled = 0
         self._salt = self.streams.get("order").getrandbits(64)
         self._number_timer = count(1).__next__
@@ -102,14 +102,18 @@ class Clock(BaseEventLoop):
             due_us = self.now_us
         else:
             due_us = -(-ceil(us) // self._grid_us) * self._grid_us
-        lane = self._lane
-        timer = SimTimer(due_us / 1_000_000 if when is None else when, callback, args, self, context, lane)
-        # At each instant the lanes meet in an order of its own; the number keeps one lane in order.
-        # (Python's own hash of (seed, due, lane) is as stable, but makes some orders ten times rarer.)
-        mixed = ((self._salt ^ due_us * 0x9E3779B97F4A7C15) + lane * 0x94D049BB133111EB) & _64_BITS
-        order = (mixed ^ (mixed >> 31)) * 0xD6E8FEB86659FD93 & _64_BITS
-        heappush(self._timers, (due_us, order, self._number_timer(), timer))
+        if when is None:
+            when = due_us / 1_000_000
+        timer = SimTimer(when, callback, args, self, context, self._lane)
+        heappush(self._timers, (due_us, self._number_timer(), timer))
         return timer
+
+    def _order(self, entry: tuple[int, int, SimTimer]) -> tuple[int, int, int]:
+        """At each instant the lanes meet in an order of its own; the number keeps one lane in order."""
+        due_us, number, timer = entry
+        # (Python's own hash of (seed, due, lane) is as stable, but makes some orders ten times rarer.)
+        mixed = ((self._salt ^ due_us * 0x9E3779B97F4A7C15) + timer.lane * 0x94D049BB133111EB) & _64_BITS
+        return due_us, (mixed ^ (mixed >> 31)) * 0xD6E8FEB86659FD93 & _64_BITS, number
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         self._timers_cancelled += 1
@@ -125,7 +129,7 @@ class Clock(BaseEventLoop):
     def _next_due_us(self) -> int | None:
         """When the next timer is due; None if none is set."""
         timers = self._timers
-        while timers and timers[0][3]._cancelled:
+        while timers and timers[0][2]._cancelled:
             heappop(timers)
             self._timers_cancelled -= 1
         return timers[0][0] if timers else None
@@ -137,24 +141,30 @@ class Clock(BaseEventLoop):
             self.trace.marks.append(-1 - self.now_us)
 
     def _release(self) -> None:
-        """What is due becomes ready, in the order of the heap."""
+        """What is due becomes ready."""
         timers, now_us = self._timers, self.now_us
+        due: list[tuple[int, int, SimTimer]] = []
         while timers and timers[0][0] <= now_us:
-            timer = heappop(timers)[3]
+            entry = heappop(timers)
+            timer = entry[2]
             timer._scheduled = False
             if timer._cancelled:
                 self._timers_cancelled -= 1
-            else:
-                # 0.1 + 0.2 > 0.3: a timer must find `time()` where it was to come due, or code that
-                # compares the two sets it again, for ever.
-                if timer._when > self._now_s:
-                    self._now_s = timer._when
-                self._ready.append(timer)
+                continue
+            due.append(entry)
+            # 0.1 + 0.2 > 0.3: a timer must find `time()` where it was to come due, or code that
+            # compares the two sets it again, for ever.
+            if timer._when > self._now_s:
+                self._now_s = timer._when
+        if len(due) > 1:
+            due.sort(key=self._order)
+        for entry in due:
+            self._ready.append(entry[2])
         if self._timers_cancelled > _PURGE_MIN and self._timers_cancelled * 2 > len(timers):
             self._drop_timers(lambda timer: timer._cancelled)
             self._timers_cancelled = 0
 
     def _drop_timers(self, unwanted: Callable[[SimTimer], bool]) -> None:
         # In place: the loop holds on to this list while it runs.
-        self._timers[:] = [entry for entry in self._timers if not unwanted(entry[3])]
+        self._timers[:] = [entry for entry in self._timers if not unwanted(entry[2])]
         heapify(self._timers)

@@ -122,7 +122,7 @@ class SimLoop(Outside):
         dying = [task for task in self.pending() if task.owner is owner]
         owner.alive = False
         self.grave.extend(dying)
-        self.grave.extend(entry[3] for entry in self._timers if entry[3]._context.get(OWNER) is owner)
+        self.grave.extend(entry[2] for entry in self._timers if entry[2]._context.get(OWNER) is owner)
         self._drop_timers(lambda timer: timer._context.get(OWNER) is owner)
         for callback in tuple(owner.on_cut):
             # In no context of the dead: what the callback schedules is the world's, and runs. Nor may
