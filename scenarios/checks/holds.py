@@ -61,10 +61,10 @@ def _answers(task: Task, view: View) -> bool:
 
 def _answers_again(call: CallRow, view: View) -> bool:
     """Whether the provider, sent the submit again under its label, would tell of its task: one that only
-    refuses the label as used (409) never does, and then nobody can know."""
+    refuses the label as used (409) never does, and then nobody can know. The last answer says which: the
+    one to the submit itself may have been told, and lost on its way."""
     since_us = view.calm_us or 0
     sent = view.submissions.get(view.nonce_of(call.call_id) or "", ())
     late = [one.answered for one in sent if one.received.t_us >= since_us]
-    return not late or any(
-        one is not None and one.complete and one.status is not None and one.status < 400 for one in late
-    )
+    last = late[-1] if late else None
+    return not late or (last is not None and last.complete and last.status is not None and last.status < 400)
