@@ -153,14 +153,14 @@ class SimLoop(Outside):
                 handle = ready.popleft()
                 if handle._cancelled:
                     continue
-                context = handle._context
-                owner = context.get(OWNER)
+                context, callback = handle._context, handle._callback
+                task: Any = getattr(callback, "__self__", None)
+                stepping = type(task) is SimTask
+                owner = task.owner if stepping else context.get(OWNER)
                 if owner is not None and not self._admit(owner):
                     self.grave.append(handle)
                     continue
-                callback = handle._callback
-                task = getattr(callback, "__self__", None)
-                if type(task) is SimTask:
+                if stepping:
                     self._lane = task.number
                     marks.append(task.mark)
                 else:

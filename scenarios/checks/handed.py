@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
 from fakes.journal import Answered, digest
-from scenarios.checks.parts import Exchange, Served, header
+from scenarios.checks.parts import Exchange, Served, by_name
 from scenarios.checks.verdicts import upstream_path
 from scenarios.checks.view import View
 from scenarios.declared import Declared
@@ -25,16 +25,28 @@ class Candidates:
     __slots__ = ("cut_lengths", "encoded", "halves", "known", "served", "statuses", "whole")
 
     def __init__(self, served: Sequence[Served]) -> None:
-        answers: list[Answered] = [one.answered for one in served if one.answered is not None]
-        whole = [one for one in answers if one.complete]
-        cut = [one for one in answers if not one.complete]
         self.served = served
-        self.statuses = frozenset(one.status for one in answers)
-        self.whole = frozenset((one.status, one.body_digest) for one in whole)
-        self.known = all(one.body_digest is not None for one in whole)  # each whole body can be compared
-        self.halves = [one for one in cut if one.body_bytes > 0]
-        self.cut_lengths = frozenset(header(one.headers, "content-length") for one in cut)
-        self.encoded = any(header(one.headers, "content-encoding") for one in answers)
+        self.statuses: set[int | None] = set()
+        self.whole: set[tuple[int | None, str | None]] = set()  # status and digest
+        self.halves: list[Answered] = []
+        self.cut_lengths: set[str | None] = set()
+        self.encoded = False
+        self.known = True  # each whole body can be compared
+        for one in served:
+            if one.answered is not None:
+                self._add(one.answered)
+
+    def _add(self, answered: Answered) -> None:
+        self.statuses.add(answered.status)
+        says = by_name(answered.headers)
+        self.encoded = self.encoded or "content-encoding" in says
+        if answered.complete:
+            self.whole.add((answered.status, answered.body_digest))
+            self.known = self.known and answered.body_digest is not None
+            return
+        self.cut_lengths.add(says.get("content-length"))
+        if answered.body_bytes > 0:
+            self.halves.append(answered)
 
 
 class Handed:

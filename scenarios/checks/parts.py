@@ -167,9 +167,13 @@ class CallRow:
 
 def rows(history: History, what: str, *, at_billing: bool = False) -> Iterator[tuple[Row, Observed]]:
     """Each row of the final readings of a table once, as read last."""
+    return iter(history.derived((rows, what, at_billing), lambda: _last(history, what, at_billing)))
+
+
+def _last(history: History, what: str, at_billing: bool) -> Sequence[tuple[Row, Observed]]:
+    key = _ID[what]
     found: dict[Any, tuple[Row, Observed]] = {}
     for observed in history.of(Observed):
         if observed.what == what and observed.final and (observed.at == "billing") is at_billing:
-            for row in observed.rows:
-                found[row.get(_ID[what])] = (row, observed)
-    return iter(found.values())
+            found.update([(row.get(key), (row, observed)) for row in observed.rows])
+    return tuple(found.values())
