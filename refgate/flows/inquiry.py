@@ -16,7 +16,7 @@ from refgate.flows import attempts
 from refgate.flows.label import labelled
 from refgate.flows.memo import headers_of, method_of, query_of
 from refgate.flows.query import Polled, poll
-from refgate.flows.reading import Doubtful, as_task_id, document, read_resend
+from refgate.flows.reading import Declined, Doubtful, as_task_id, document, read_resend
 from refgate.flows.submit import Submitted, conclude
 from refgate.flows.templates import request_of
 from refgate.flows.works import Works
@@ -73,7 +73,10 @@ class ProviderInquiry:
         attempt = self._opened(call, "submit", out, call.submit_path)
         attempt, reply = await attempts.ask(self._works, attempt, out)
         verdict = read_resend(route, provider.ambiguous.statuses, reply)
-        if isinstance(verdict, Doubtful):
+        # A refusal may be of the moment (a limit, an empty balance, maintenance) and hide that the first was
+        # taken on. Whoever still refuses when the time for a verdict is over is taken at his word.
+        early = self._works.clock() < self._works.cadence.deadline_us(call.created_us)
+        if isinstance(verdict, Doubtful) or (isinstance(verdict, Declined) and early):
             await attempts.close(self._works, attempt)
         else:
             await conclude(self._works, Submitted(call, provider, attempt, reply), verdict)
