@@ -238,6 +238,6 @@ class Down(Play):
 
 
 class Refuse(Play):
-    """402 from the billing service, whatever the balance."""
+    """402 from the billing service, whatever the balance; a key that holds already gets its hold again."""
 
     ops: ClassVar[frozenset[str]] = frozenset({"reserve"})

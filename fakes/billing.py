@@ -211,7 +211,8 @@ class BillingService:
     # --- small parts ---
 
     def _occasion(self, request: Request, seen: Seen) -> Occasion:
-        return self._stagehand.occasion(request, seen)
+        held = seen.op == "reserve" and seen.key is not None and self._books.hold_under(seen.key) is not None
+        return self._stagehand.occasion(request, seen, applied=held)
 
     def _undone(self, seen: Seen, playing: Playing) -> None:
         if seen.op in ("reserve", "finalize"):

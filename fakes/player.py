@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from fakes.answer_acts import Concurrency, Latency, Quota
+from fakes.answer_acts import Concurrency, Error, Latency, Quota, Refuse
 from fakes.chance import chance
 from fakes.play import Category, Play
 from fakes.script import Act, ChatMatch, Match, Script
@@ -44,6 +44,7 @@ class Occasion:
     task_age_us: int | None = None
     since_end_us: int | None = None  # of the task, where it has ended
     tasks_running: int = 0
+    applied: bool = False  # what is asked for was done before, under the same key
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,8 @@ def _fits(play: Play, occasion: Occasion) -> bool:
             return occasion.stage in _ENDS
         case Concurrency(limit=limit):
             return occasion.tasks_running >= limit
+        case Refuse() | Error(status=402):
+            return not occasion.applied  # a yes that was given under a key is not taken back
         case _:
             return True
 

@@ -54,6 +54,7 @@ class Stagehand:
         task_age_us: int | None = None,
         since_end_us: int | None = None,
         tasks_running: int = 0,
+        applied: bool = False,
     ) -> Occasion:
         """What the script may know of this request, now."""
         if self.player.idle:
@@ -75,6 +76,7 @@ class Stagehand:
             task_age_us=task_age_us,
             since_end_us=since_end_us,
             tasks_running=tasks_running,
+            applied=applied,
         )
 
     def note(self, request: Request, playing: Playing, *, applied: bool = True) -> None:
