@@ -6,12 +6,12 @@ fakes know neither the gateway nor the scenarios.
 
 from __future__ import annotations
 
+from fakes.acts.script import BillingAct, ChatAct, ProviderAct, Script
 from fakes.billing import BillingService
 from fakes.books import Balance
 from fakes.chat import CHAT_DIALECTS, ChatPlan, ChatProvider
 from fakes.durations import EPOCH_US, DurationUs, duration_text, parse_us
 from fakes.journal import Fact, Journal
-from fakes.script import BillingAct, ChatAct, ProviderAct, Script
 from fakes.tasks import DIALECTS, TaskPlan, TaskProvider
 
 __all__ = [

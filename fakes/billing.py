@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from fakes.acts.player import Occasion, Playing
+from fakes.acts.script import NO_ACTS, Script
+from fakes.acts.stagehand import Stagehand
 from fakes.asgi import App, Reply, Request, json_reply
 from fakes.books import Balance, Books, Hold, Refusal
 from fakes.durations import EPOCH_US
 from fakes.front import Front, Outcome, Seen, Wait
 from fakes.journal import BillingFinalized, BillingRefused, BillingReserved, Headers, Journal
-from fakes.player import Occasion, Playing
-from fakes.script import NO_ACTS, Script
-from fakes.stagehand import Stagehand
 
 __all__ = ["PAGE_MAX", "BillingService"]
 

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from fakes.acts.play import IdempotencyMode, UnitsText
+from fakes.acts.script import BillingAct, ProviderAct
+from fakes.acts.tasks import TaskCosts
 from fakes.durations import DurationUs
-from fakes.play import IdempotencyMode, UnitsText
-from fakes.script import BillingAct, ProviderAct
-from fakes.task_acts import TaskCosts
 from fakes.tasks.plan import cost_nanos
 from scenarios.model_faults import (
     Blackholed,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
-from fakes.play import Strict
+from fakes.acts.play import Strict
 
 __all__ = [
     "MINUTE_US",

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from fakes.acts import BillingDo, ProviderDo
-from fakes.play import Play
+from fakes.acts.play import Play
+from fakes.acts.vocabulary import BillingDo, ProviderDo
 
 __all__ = ["acts_page"]
 

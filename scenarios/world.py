@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from fakes.acts.script import Script
 from fakes.billing import BillingService
 from fakes.journal import Journal
-from fakes.script import Script
 from fakes.tasks import TaskPlan, TaskProvider
 from fakes.time import SimLoop
 from fakes.wire import AppError, Escape, FaultPlayed, Wire

@@ -1,7 +1,7 @@
 """Fake providers of language models: several vendors' protocols over one scripted completion, one bill.
 
 `provider` decides and `studio` makes, times and bills; a dialect says how one protocol words it. The plan
-has prices, limits and speed, the acts of `fakes.chat_acts` depart from it.
+has prices, limits and speed, the acts of `fakes.acts.chats` depart from it.
 """
 
 from __future__ import annotations

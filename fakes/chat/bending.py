@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fakes.chat.dialect import Event
-from fakes.chat_acts import (
+from fakes.acts.chats import (
     Billed,
     CutStream,
     Duplicated,
@@ -26,7 +25,8 @@ from fakes.chat_acts import (
     StreamError,
     Truncated,
 )
-from fakes.play import Play
+from fakes.acts.play import Play
+from fakes.chat.dialect import Event
 
 __all__ = ["End", "Stream", "bend", "reframed"]
 

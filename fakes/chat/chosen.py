@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from fakes.chat_acts import InStream, StreamError
-from fakes.play import Play
-from fakes.player import Playing
+from fakes.acts.chats import InStream, StreamError
+from fakes.acts.play import Play
+from fakes.acts.player import Playing
 
 __all__ = ["Chosen"]
 

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from fakes.acts.chats import BrokenToolCall, Completes, ContentFilter, Finish
 from fakes.chance import chance
 from fakes.chat.asked import Asked
 from fakes.chat.plan import ChatPlan
 from fakes.chat.tokens import Tokens
-from fakes.chat_acts import BrokenToolCall, Completes, ContentFilter, Finish
 from fakes.json_text import json_bytes
 
 __all__ = ["Completion", "Part", "Speaker", "composed", "grouped"]

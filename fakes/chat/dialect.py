@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from fakes.acts.chats import ChatUsageShown
 from fakes.asgi import Reply, Request
 from fakes.chat.asked import Asked
 from fakes.chat.buckets import Level
 from fakes.chat.completion import Completion
 from fakes.chat.tokens import Tokens
 from fakes.chat.usage import UsageForm, bent_usage, missing
-from fakes.chat_acts import ChatUsageShown
 from fakes.journal import Headers
 from fakes.json_text import json_bytes
 

@@ -13,9 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fakes.acts.play import Strict, UnitsText
 from fakes.chat.tokens import Prices, Tier
 from fakes.durations import DurationUs
-from fakes.play import Strict, UnitsText
 
 __all__ = ["ChatPlan", "Limits", "ModelPlan"]
 

@@ -14,6 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from fakes.acts.chats import ContentFilter
+from fakes.acts.play import Category
+from fakes.acts.player import Occasion
+from fakes.acts.script import NO_ACTS, Script
+from fakes.acts.stagehand import Stagehand
 from fakes.asgi import App, Request, json_reply
 from fakes.chat.asked import Asked
 from fakes.chat.buckets import Meter
@@ -24,14 +29,9 @@ from fakes.chat.dialects import dialects_named
 from fakes.chat.plan import ChatPlan, ModelPlan
 from fakes.chat.refusing import ChatShape, instead_of_chat
 from fakes.chat.studio import Studio
-from fakes.chat_acts import ContentFilter
 from fakes.durations import EPOCH_US
 from fakes.front import Front, Outcome, Seen, Wait
 from fakes.journal import ChatRefused, Headers, Journal
-from fakes.play import Category
-from fakes.player import Occasion
-from fakes.script import NO_ACTS, Script
-from fakes.stagehand import Stagehand
 
 __all__ = ["ChatProvider"]
 

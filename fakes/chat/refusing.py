@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from fakes.acts.chats import ChatRateLimited, ErrorIn200
+from fakes.acts.play import Play
+from fakes.acts.staging import Shape, instead, retry_after
 from fakes.asgi import Reply
 from fakes.chat.dialect import ChatDialect, Refusal
-from fakes.chat_acts import ChatRateLimited, ErrorIn200
 from fakes.front import Outcome
 from fakes.journal import Headers
-from fakes.play import Play
-from fakes.staging import Shape, instead, retry_after
 
 __all__ = ["ChatShape", "instead_of_chat"]
 

@@ -11,6 +11,19 @@ from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 
+from fakes.acts.chats import (
+    AnswerLeak,
+    Billed,
+    BrokenToolCall,
+    ChatTakes,
+    ChatUsage,
+    Completes,
+    ContentFilter,
+    Framing,
+    NoFinish,
+    OddAnswer,
+    StreamError,
+)
 from fakes.asgi import Reply, Request, Sent
 from fakes.chance import chance
 from fakes.chat.asked import Asked
@@ -24,19 +37,6 @@ from fakes.chat.timing import Pace, paced, timed
 from fakes.chat.tokens import Tokens
 from fakes.chat.usage import PLACES
 from fakes.chat.work import Work
-from fakes.chat_acts import (
-    AnswerLeak,
-    Billed,
-    BrokenToolCall,
-    ChatTakes,
-    ChatUsage,
-    Completes,
-    ContentFilter,
-    Framing,
-    NoFinish,
-    OddAnswer,
-    StreamError,
-)
 from fakes.front import Audience, Outcome
 from fakes.journal import Headers, Journal
 from fakes.json_text import json_bytes

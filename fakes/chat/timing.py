@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from fakes.acts.chats import ChatTakes
 from fakes.chat.dialect import Event
 from fakes.chat.plan import ChatPlan
-from fakes.chat_acts import ChatTakes
 
 __all__ = ["Pace", "paced", "timed"]
 

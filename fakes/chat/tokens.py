@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from pydantic import Field
 
-from fakes.play import Strict, UnitsText
+from fakes.acts.play import Strict, UnitsText
 
 __all__ = ["Prices", "Tier", "Tokens", "cost_nanos"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fakes.chat_acts import ChatUsageShown
+from fakes.acts.chats import ChatUsageShown
 from fakes.json_text import Raw
 
 __all__ = ["PLACES", "UsageForm", "bent_usage", "missing"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from fakes.acts.chats import Billed
 from fakes.chat.asked import Asked
 from fakes.chat.performance import Told
 from fakes.chat.plan import ModelPlan
 from fakes.chat.tokens import Tokens, cost_nanos
-from fakes.chat_acts import Billed
 from fakes.journal import ChatAccepted, ChatEnded
 
 __all__ = ["Work"]

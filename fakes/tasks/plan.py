@@ -10,8 +10,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from fakes.acts.play import IdempotencyMode, Strict, UnitsText
 from fakes.durations import DurationUs
-from fakes.play import IdempotencyMode, Strict, UnitsText
 
 __all__ = ["TaskPlan", "cost_nanos"]
 

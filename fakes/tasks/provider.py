@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fakes.acts.play import Category
+from fakes.acts.player import Occasion, Playing
+from fakes.acts.script import NO_ACTS, Script
+from fakes.acts.stagehand import UNWATCHED, Stagehand
+from fakes.acts.tasks import Expired, Idempotency, NotFoundYet, SameTaskId, TaskCosts
 from fakes.asgi import App, Reply, Request, json_reply
 from fakes.durations import EPOCH_US
 from fakes.front import Front, Outcome, Seen, Wait
 from fakes.journal import Headers, Journal, TaskRejected
-from fakes.play import Category
-from fakes.player import Occasion, Playing
-from fakes.script import NO_ACTS, Script
-from fakes.stagehand import UNWATCHED, Stagehand
-from fakes.task_acts import Expired, Idempotency, NotFoundYet, SameTaskId, TaskCosts
 from fakes.tasks.dialect import Asked, Dialect, View
 from fakes.tasks.dialects import dialect_named
 from fakes.tasks.plan import TaskPlan, cost_nanos

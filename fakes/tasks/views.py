@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import quote
 
-from fakes.play import Play
-from fakes.task_acts import Disagreeing, StatusGoesBackwards, UnknownStatus
+from fakes.acts.play import Play
+from fakes.acts.tasks import Disagreeing, StatusGoesBackwards, UnknownStatus
 from fakes.tasks.dialect import Dialect, View
 from fakes.tasks.work import Stage, Work
 

@@ -12,9 +12,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
+from fakes.acts.play import UsageKind
+from fakes.acts.tasks import Usage
 from fakes.json_text import Raw
-from fakes.play import UsageKind
-from fakes.task_acts import Usage
 
 __all__ = ["NOT_SHOWN", "Shown", "Stage", "UsageType", "Work", "shown_usage"]
 

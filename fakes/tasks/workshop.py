@@ -12,12 +12,9 @@ from hashlib import blake2b
 from heapq import heappop, heappush
 from typing import TypeVar
 
-from fakes.asgi import Reply, Request
-from fakes.front import Seen
-from fakes.journal import Journal, TaskAccepted, TaskEnded
-from fakes.play import Play
-from fakes.player import Playing
-from fakes.task_acts import (
+from fakes.acts.play import Play
+from fakes.acts.player import Playing
+from fakes.acts.tasks import (
     AcceptedTwice,
     SameTaskId,
     TaskCosts,
@@ -28,6 +25,9 @@ from fakes.task_acts import (
     TaskWithoutOutput,
     Usage,
 )
+from fakes.asgi import Reply, Request
+from fakes.front import Seen
+from fakes.journal import Journal, TaskAccepted, TaskEnded
 from fakes.tasks.plan import TaskPlan, cost_nanos
 from fakes.tasks.work import UsageType, Work, shown_usage
 

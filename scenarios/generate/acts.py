@@ -15,8 +15,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from fakes.acts import BillingDo, Do, ProviderDo
-from fakes.play import IdempotencyMode, OddKind, Op, Play, Reason, RetryAfterForm, UsageKind
+from fakes.acts.play import IdempotencyMode, OddKind, Op, Play, Reason, RetryAfterForm, UsageKind
+from fakes.acts.vocabulary import BillingDo, Do, ProviderDo
 from scenarios.generate.plain import (
     Plain,
     Word,

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fakes.acts.script import Script
 from fakes.chat import ChatPlan, ChatProvider
 from fakes.journal import ActPlayed, Answered, ChatAccepted, ChatEnded, ChatRefused, Fact, Journal
-from fakes.script import Script
 from fakes.time import current_loop, run_virtual
 from fakes.wire import Answer, DirectClient, Fixed, Timeouts, Wire, WireError
 

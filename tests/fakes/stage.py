@@ -7,9 +7,9 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from fakes.acts.script import Script
 from fakes.billing import BillingService
 from fakes.journal import ActPlayed, Fact, Journal
-from fakes.script import Script
 from fakes.tasks import TaskPlan, TaskProvider
 from fakes.time import current_loop, run_virtual
 from fakes.wire import Answer, DirectClient, Fixed, Timeouts, Wire

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from fakes.acts import ProviderDo
-from fakes.answer_acts import Loss
+from fakes.acts.answers import Loss
+from fakes.acts.play import Category
+from fakes.acts.vocabulary import ProviderDo
 from fakes.journal import Answered, Received, TaskAccepted, TaskEnded, TaskRejected
-from fakes.play import Category
 from fakes.wire import Answer, ProtocolBroken, ReadFailed, ReadTimeout, WireError
 from tests.fakes.stage import Stage, document, with_provider
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fakes.acts import BillingDo, ProviderDo
+from fakes.acts.script import BillingAct, ProviderAct, Script
+from fakes.acts.vocabulary import BillingDo, ProviderDo
 from fakes.durations import EPOCH_US, duration_text, parse_us
-from fakes.script import BillingAct, ProviderAct, Script
 from fakes.tasks import TaskPlan
 from fakes.time import Options
 

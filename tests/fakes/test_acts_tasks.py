@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fakes.acts import ProviderDo
+from fakes.acts.play import Category
+from fakes.acts.vocabulary import ProviderDo
 from fakes.journal import Answered, TaskAccepted, TaskEnded, TaskRejected
-from fakes.play import Category
 from fakes.wire import Answer
 from tests.fakes.stage import Stage, document, with_provider
 

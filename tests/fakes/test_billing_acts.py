@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fakes.acts import BillingDo
+from fakes.acts.vocabulary import BillingDo
 from fakes.journal import Answered, BillingFinalized, BillingRefused, BillingReserved
 from fakes.wire import Answer, ProtocolBroken, ReadFailed, ReadTimeout, WireError
 from tests.fakes.stage import Stage, document, with_billing

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fakes.acts import ChatDo
-from fakes.play import Category, Play
-from fakes.script import ChatAct
+from fakes.acts.play import Category, Play
+from fakes.acts.script import ChatAct
+from fakes.acts.vocabulary import ChatDo
 from tests.fakes.chat_asks import EVENTS, PATH, ask, words
 from tests.fakes.chat_stage import ChatStage, Heard, chat_body, with_chat
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from fakes.acts.script import Script
 from fakes.chat import ChatPlan, ChatProvider
 from fakes.journal import Answered, ChatEnded, Journal
-from fakes.script import Script
 from fakes.server import serve
 from tests.fakes.chat_stage import KEY
 

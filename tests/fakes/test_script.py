@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes.play import Category
-from fakes.player import Occasion, Player
-from fakes.script import Script
+from fakes.acts.play import Category
+from fakes.acts.player import Occasion, Player
+from fakes.acts.script import Script
 
 
 def player(*acts: dict[str, Any], seed: int = 0) -> Player:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 
-from fakes.acts import BillingDo, ProviderDo
+from fakes.acts.vocabulary import BillingDo, ProviderDo
 from fakes.journal import ActPlayed
 from scenarios.generate import EVERY_KIND, Kinds, scenarios, seeds
 from scenarios.generate.explore import batches, explore, tell

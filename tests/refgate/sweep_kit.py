@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fakes.acts.script import Script
 from fakes.billing import BillingService
 from fakes.journal import Journal
-from fakes.script import Script
 from fakes.time import PowerCut, SimLoop, current_loop, run_virtual
 from fakes.wire import DirectClient, Fixed, Timeouts, Wire, WireError
 from refgate.events import Event

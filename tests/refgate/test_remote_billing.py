@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes.acts.script import Script
 from fakes.billing import BillingService
 from fakes.journal import BillingFinalized, BillingReserved, Journal
-from fakes.script import Script
 from fakes.time import current_loop, run_virtual
 from fakes.wire import DirectClient, Timeouts, Wire, WireError
 from refgate.ledger.remote_billing import RemoteBilling

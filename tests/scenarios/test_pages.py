@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 from typer.main import get_command
 
-from fakes.acts import BillingDo, ProviderDo
+from fakes.acts.vocabulary import BillingDo, ProviderDo
 from refgate import cli
 from scenarios.pages import acts_page
 

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from fakes.acts import BillingDo, ProviderDo
+from fakes.acts.vocabulary import BillingDo, ProviderDo
 from scenarios.load import load_text
 from scenarios.model import schema
 

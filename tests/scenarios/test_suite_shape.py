@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.acts import BillingDo, ProviderDo
+from fakes.acts.vocabulary import BillingDo, ProviderDo
 from refgate.config import Settings
 from scenarios import gateways
 from scenarios.load import Loaded, find, load

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from fakes.acts.script import Script
 from fakes.asgi import GARBAGE
 from fakes.journal import Answered, Journal, TaskAccepted
-from fakes.script import Script
 from fakes.server import serve
 from fakes.tasks import TaskProvider
 

@@ -15,7 +15,7 @@ from decimal import Decimal
 from email.utils import format_datetime
 from typing import Protocol
 
-from fakes.answer_acts import (
+from fakes.acts.answers import (
     AnswerHeaders,
     Bloated,
     Compressed,
@@ -36,10 +36,10 @@ from fakes.answer_acts import (
     Reset,
     SetCookie,
 )
+from fakes.acts.play import OddKind, Play, RetryAfterForm
 from fakes.asgi import Ending, Reply
 from fakes.front import Outcome
 from fakes.journal import Headers
-from fakes.play import OddKind, Play, RetryAfterForm
 
 __all__ = ["Shape", "breaks_connections", "cut_short", "dressed", "instead", "lost", "retry_after"]
 

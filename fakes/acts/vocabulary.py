@@ -1,15 +1,15 @@
 """The vocabulary of misbehaviour: every act by its name in a scenario file.
 
 `do: {rate_limited: {retry_after: 30s}}` names exactly one act with its parameters. What each act is
-stands in `fakes.answer_acts`, `fakes.task_acts` and `fakes.chat_acts`; when and whom it meets, in
-`fakes.script`.
+stands in `fakes.acts.answers`, `fakes.acts.tasks` and `fakes.acts.chats`; when and whom it meets, in
+`fakes.acts.script`.
 """
 
 from __future__ import annotations
 
 from pydantic import model_validator
 
-from fakes.answer_acts import (
+from fakes.acts.answers import (
     AcceptedAndLost,
     AnswerHeaders,
     AppliedButAnswerLost,
@@ -32,7 +32,7 @@ from fakes.answer_acts import (
     Reset,
     SetCookie,
 )
-from fakes.chat_acts import (
+from fakes.acts.chats import (
     AnswerLeak,
     BrokenToolCall,
     ChatRateLimited,
@@ -51,8 +51,8 @@ from fakes.chat_acts import (
     StreamError,
     Truncated,
 )
-from fakes.play import Play, Strict
-from fakes.task_acts import (
+from fakes.acts.play import Play, Strict
+from fakes.acts.tasks import (
     AcceptedTwice,
     Disagreeing,
     Expired,

@@ -12,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from fakes.answer_acts import Concurrency, Error, Latency, Quota, Refuse
+from fakes.acts.answers import Concurrency, Error, Latency, Quota, Refuse
+from fakes.acts.play import Category, Play
+from fakes.acts.script import Act, ChatMatch, Match, Script
+from fakes.acts.tasks import Disagreeing, Expired, NotFoundYet, StatusGoesBackwards
 from fakes.chance import chance
-from fakes.play import Category, Play
-from fakes.script import Act, ChatMatch, Match, Script
-from fakes.task_acts import Disagreeing, Expired, NotFoundYet, StatusGoesBackwards
 
 __all__ = ["Occasion", "Player", "Playing"]
 

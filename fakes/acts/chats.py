@@ -1,6 +1,6 @@
 """Acts on chats: what becomes of a completion, how its stream goes, what its usage claims.
 
-Beside the acts on any answer (`fakes.answer_acts`) these are what a provider of language models can do
+Beside the acts on any answer (`fakes.acts.answers`) these are what a provider of language models can do
 to a caller. None of them changes the bill unless it says so: the truth stands in the journal.
 """
 
@@ -10,9 +10,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from fakes.answer_acts import RateLimited
+from fakes.acts.answers import RateLimited
+from fakes.acts.play import OPS_CHAT, Category, Play
 from fakes.durations import DurationUs
-from fakes.play import OPS_CHAT, Category, Play
 
 __all__ = [
     "AnswerLeak",

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fakes.answer_acts import Latency
+from fakes.acts.answers import Latency
+from fakes.acts.play import Category, Play
+from fakes.acts.player import Occasion, Player, Playing
+from fakes.acts.script import Script
+from fakes.acts.staging import Shape, breaks_connections, cut_short, dressed, instead, lost
 from fakes.asgi import Request
 from fakes.front import Outcome, Seen, Wait
 from fakes.journal import ActPlayed, Journal
-from fakes.play import Category, Play
-from fakes.player import Occasion, Player, Playing
-from fakes.script import Script
-from fakes.staging import Shape, breaks_connections, cut_short, dressed, instead, lost
 
 __all__ = ["UNWATCHED", "Stagehand"]
 

@@ -1,7 +1,7 @@
 """What every act is made of: the frozen strict base, its category, and the words acts share.
 
 An act is a value: it says what to depart from, and holds no state. It knows neither when it plays
-(`fakes.script`) nor how it sounds on the wire (the dialects).
+(`fakes.acts.script`) nor how it sounds on the wire (the dialects).
 """
 
 from __future__ import annotations

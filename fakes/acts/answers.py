@@ -13,8 +13,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from fakes.acts.play import OPS_BILLED, Category, OddKind, Play, Reason, RetryAfterForm
 from fakes.durations import DurationUs
-from fakes.play import OPS_BILLED, Category, OddKind, Play, Reason, RetryAfterForm
 
 __all__ = [
     "AcceptedAndLost",

@@ -2,7 +2,7 @@
 
 An act matches by time window, by what the request is, by a seeded draw, and by count. For one request
 the first act of a category that matches plays, in file order; acts on headers and on tasks compose. How
-that is played, and what a draw depends on, is in `fakes.player`.
+that is played, and what a draw depends on, is in `fakes.acts.player`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from fakes.acts import BillingDo, ChatDo, Do, ProviderDo
-from fakes.answer_acts import Latency
+from fakes.acts.answers import Latency
+from fakes.acts.play import ChatOp, Op, Strict
+from fakes.acts.vocabulary import BillingDo, ChatDo, Do, ProviderDo
 from fakes.durations import DurationUs
-from fakes.play import ChatOp, Op, Strict
 
 __all__ = [
     "NO_ACTS",

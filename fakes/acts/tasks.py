@@ -10,8 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from fakes.durations import DurationUs
-from fakes.play import (
+from fakes.acts.play import (
     OPS_LOOKING,
     OPS_OF_ONE,
     OPS_SUBMIT,
@@ -22,6 +21,7 @@ from fakes.play import (
     UnitsText,
     UsageKind,
 )
+from fakes.durations import DurationUs
 
 __all__ = [
     "AcceptedTwice",
