@@ -1,0 +1,1 @@
+"""Chat calls: from a caller's protocol over pools of backends to a settled row, streams included."""
