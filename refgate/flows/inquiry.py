@@ -17,7 +17,7 @@ from refgate.flows.label import labelled
 from refgate.flows.memo import headers_of, method_of, query_of
 from refgate.flows.query import Polled, poll
 from refgate.flows.reading import Declined, Doubtful, as_task_id, document, read_resend
-from refgate.flows.submit import Submitted, conclude
+from refgate.flows.submit import Submitted, conclude, task_of_another_call
 from refgate.flows.templates import request_of
 from refgate.flows.works import Works
 from refgate.ledger.states import Outcome, State
@@ -96,15 +96,23 @@ class ProviderInquiry:
             )
             if state is State.RUNNING:
                 self._works.tell_running(call, task_id)
+            elif state is None and self._works.clock() >= self._too_late_us(call):
+                # What is there under the call's own label is another's, and no other will come.
+                refused = task_of_another_call(call.call_id)
+                verdict = Verdict(0, Outcome.DUPLICATE, "task_of_another_call", submit=refused)
+                await self._ended(call, verdict)
         elif known and self._works.clock() >= self._too_late_us(call):
             verdict = Verdict(0, Outcome.UNREACHED, "not_found", submit=self.parting(call, Outcome.UNREACHED))
-            now_us = self._works.clock()
-            if await self._works.store.claim(
-                call.call_id, verdict, intent_id=self._works.ids("int"), attempt=attempt, now_us=now_us
-            ):
-                self._works.tell_end(call, verdict)
+            await self._ended(call, verdict, attempt)
         else:
             await attempts.close(self._works, attempt)
+
+    async def _ended(self, call: Call, verdict: Verdict, attempt: Attempt | None = None) -> None:
+        now_us = self._works.clock()
+        if await self._works.store.claim(
+            call.call_id, verdict, intent_id=self._works.ids("int"), attempt=attempt, now_us=now_us
+        ):
+            self._works.tell_end(call, verdict)
 
     def _too_late_us(self, call: Call) -> int:
         """When a submit that is not to be found can no longer be on its way into the provider's books."""

@@ -47,7 +47,7 @@ from refgate.ports import (
 from refgate.scrub import scrub
 from refgate.upstream import Failure, Outgoing
 
-__all__ = ["Submitted", "conclude", "submit"]
+__all__ = ["Submitted", "conclude", "submit", "task_of_another_call"]
 
 _TOLD_AFTER_US = 5_000_000  # how long a caller waits for a verdict to be written before hearing of doubt
 
@@ -252,17 +252,17 @@ async def _accepted(works: Works, sent: Submitted, task_id: str) -> Answer:
         due_us=works.next_look_us(sent.call),
     )
     if state is None:
-        refused = envelope(
-            Refusal(
-                Code.UPSTREAM_BROKEN,
-                "the provider answered with a task that belongs to another call",
-                sent.call.call_id,
-            )
-        )
+        refused = task_of_another_call(sent.call.call_id)
         verdict = Verdict(0, Outcome.DUPLICATE, "task_of_another_call", submit=refused)
         return await _ended(works, sent, verdict, refused)
     works.tell_running(sent.call, task_id)
     return answer
+
+
+def task_of_another_call(call_id: str) -> Answer:
+    """What a caller is told whose submit was answered with a task that is not his."""
+    why = "the provider answered with a task that belongs to another call"
+    return envelope(Refusal(Code.UPSTREAM_BROKEN, why, call_id))
 
 
 async def _ended(works: Works, sent: Submitted, verdict: Verdict, answer: Answer) -> Answer:
