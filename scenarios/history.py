@@ -21,6 +21,7 @@ __all__ = [
     "Escaped",
     "GatewayLogged",
     "Got",
+    "Heard",
     "History",
     "Left",
     "LinkChanged",
@@ -38,12 +39,14 @@ __all__ = [
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent(Fact):
     """A client sent a request. `call` numbers logical calls of the whole run; a retry or a repeat
-    under the same key is a new `attempt` of the same call; a poll belongs to the call it asks about."""
+    under the same key is a new `attempt` of the same call; a poll belongs to the call it asks about.
+
+    Of chats every request that a client, or the SDK it uses, sends again is an attempt of its call."""
 
     kind: ClassVar[str] = "sent"
     call: int
     attempt: int
-    op: str  # submit | poll | result | other | probe
+    op: str  # submit | poll | result | other | probe (tasks); chat | embed | models (and probe) of models
     to: str  # gateway-0 …
     method: str
     path: str
@@ -71,6 +74,36 @@ class Got(Fact):
     body: bytes = b""
     error: str | None = None  # class name of the wire error
     complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard(Fact):
+    """What a client made of a chat in the end: one for each logical call, after its last attempt.
+
+    Read by the client's own parser (`via` plain) or by the vendor's SDK, never by the gateway's code.
+    `outcome`: ok (the whole answer, with its honest end) | error (told so, by a status or within the
+    stream) | left (the client went away) | lost (no end, an end of half an answer, or no sense in it).
+    """
+
+    kind: ClassVar[str] = "heard"
+    call: int
+    attempt: int  # the last one
+    via: str  # plain | openai | anthropic
+    protocol: str
+    model: str  # as asked for
+    stream: bool  # as asked for
+    outcome: str
+    error: str | None  # the SDK's class of error; plain: the wire error's, the error's code, or what is odd
+    status: int | None  # None: no answer began
+    text: str  # the words that were heard, of all choices in order of arrival; a refusal's as well
+    finish: str | None  # in the protocol's own word
+    usage: str | None  # the last that was shown, as it was, as JSON with sorted keys; None: none, or null
+    tokens: int  # events with content; of an answer in one piece 1 where it has any
+    first_us: int | None  # when the first of them came, by the clock of `t_us`
+    complete: bool  # the protocol's end was heard (and the body's): nothing is missing that was meant to come
+    calls: tuple[tuple[str, str], ...] = ()  # tool calls: name, and arguments as they came
+    named: str | None = None  # the model that the answer names
+    longest_us: int = 0  # the longest silence between two arrivals of its last attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +182,8 @@ class Calm(Fact):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed(Fact):
     """Rows that the gateway's read API (or, at `billing`, the billing fake's books) gave.
-    `what`: accounts calls attempts holds entries intents; `final` marks the reading after settling."""
+    `what`: accounts calls attempts holds entries intents, and where there are models chats chat_attempts
+    requests debug; `final` marks the reading after settling."""
 
     kind: ClassVar[str] = "observed"
     what: str

@@ -17,6 +17,7 @@ from fakes.acts.script import BillingAct, ProviderAct
 from fakes.acts.tasks import TaskCosts
 from fakes.durations import DurationUs
 from fakes.tasks.plan import cost_nanos
+from scenarios.model_chat import ChatProviderPart, ChatTraffic
 from scenarios.model_faults import (
     Blackholed,
     ByPercentile,
@@ -33,7 +34,7 @@ from scenarios.model_faults import (
     Trickled,
 )
 from scenarios.model_parts import MINUTE_US, SECOND_US, Empty, Name, Part
-from scenarios.model_traffic import Again, HttpRequest, HttpTraffic, Poll, Retry, TaskTraffic, Traffic
+from scenarios.model_traffic import Again, HttpRequest, HttpTraffic, Poll, Retry, TaskTraffic
 from scenarios.units import Amount, ClaimText
 from scenarios.yamlish import write
 
@@ -42,6 +43,8 @@ __all__ = [
     "BillingPart",
     "Blackholed",
     "ByPercentile",
+    "ChatProviderPart",
+    "ChatTraffic",
     "Crash",
     "Empty",
     "Expect",
@@ -56,6 +59,7 @@ __all__ = [
     "Part",
     "Plan",
     "Poll",
+    "Provider",
     "ProviderPart",
     "ResetPart",
     "Retry",
@@ -106,7 +110,7 @@ class Plan(Part):
 
 
 class ProviderPart(Part):
-    """A fake provider: the wire it speaks, what its tasks do, and its misbehaviour."""
+    """A fake provider of tasks: the wire it speaks, what its tasks do, and its misbehaviour."""
 
     wire: Literal["runninghub", "kling", "replicate", "fal", "dashscope", "minimax"]
     plan: Plan = Plan()
@@ -120,12 +124,17 @@ class ProviderPart(Part):
         return self
 
 
+Provider = Annotated[ProviderPart | ChatProviderPart, Field(discriminator="wire")]
+
+
 class BillingPart(Part):
     """The remote billing service, where the gateway's configuration says `kind: remote`."""
 
     accounts: dict[Name, Amount]
     acts: Annotated[tuple[BillingAct, ...], Field(strict=False)] = ()
 
+
+Traffic = Annotated[TaskTraffic | ChatTraffic | HttpTraffic, Field(discriminator="send")]
 
 # --- what must come of it -------------------------------------------------------------------------
 
@@ -150,7 +159,8 @@ class Judge(Part):
 class Expect(Part):
     """What this scenario, beyond the invariants, must show.
 
-    `charged`: the total settled, or per account. `served`: the share of task calls that ended ok.
+    `charged`: the total settled, or per account. `served`: the share of task and chat calls that
+    ended ok.
     `counts` and `reached` speak of what `scenarios.counts` counts; `reached` means at least once.
     """
 
@@ -166,7 +176,7 @@ class Scenario(Part):
     about: Annotated[str, Field(min_length=1)]
     hazards: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-E]\d{1,2}$")], ...], Field(strict=False)] = ()
     gateway: GatewayPart
-    providers: Annotated[dict[Name, ProviderPart], Field(min_length=1)]
+    providers: Annotated[dict[Name, Provider], Field(min_length=1)]
     billing: BillingPart | None = None
     traffic: Annotated[tuple[Traffic, ...], Field(strict=False, max_length=1000)] = ()
     links: Annotated[tuple[LinkPart, ...], Field(strict=False, max_length=1000)] = ()
@@ -182,8 +192,10 @@ class Scenario(Part):
         ends = {"client", "billing", "gateway", *replicas, *self.providers}
         wrong: list[str] = []
         for index, block in enumerate(self.traffic):
-            if isinstance(block, TaskTraffic) and block.provider not in self.providers:
-                wrong.append(f"traffic.{index}.provider: {block.provider} is not one of the providers")
+            if isinstance(block, TaskTraffic) and not isinstance(
+                self.providers.get(block.provider), ProviderPart
+            ):
+                wrong.append(f"traffic.{index}.provider: {block.provider} is no provider of tasks")
         for index, link in enumerate(self.links):
             wrong += [
                 f"links.{index}: {end} is no end of a link" for end in (link.src, link.dst) if end not in ends

@@ -1,4 +1,7 @@
-"""The traffic of a scenario: when clients arrive, what they send, and what they do about the answers."""
+"""The traffic of a scenario: when clients arrive, what they send, and what they do about the answers.
+
+Tasks and raw requests stand here; chats in `scenarios.model_chat`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from fakes.durations import DurationUs
 from scenarios.model_parts import MINUTE_US, SECOND_US, HeaderMap, Name, Part
 from scenarios.units import Rate, Size
 
-__all__ = ["Again", "HttpRequest", "HttpTraffic", "Poll", "Retry", "TaskTraffic", "Traffic"]
+__all__ = ["Again", "Arrivals", "HttpRequest", "HttpTraffic", "Poll", "Retry", "TaskTraffic"]
 
 _CALLS_MAX = 200_000
 _POLLS_MAX = 100_000
@@ -59,7 +62,7 @@ class Poll(Part):
         return self
 
 
-class _Arrivals(Part):
+class Arrivals(Part):
     """When the requests of one block of traffic begin, and how long its clients wait for an answer.
 
     Either each of `clients` starts at `at` (give or take a seeded `spread`) and does `times` calls one
@@ -82,7 +85,7 @@ class _Arrivals(Part):
     leaves_after: DurationUs | None = None
 
     @model_validator(mode="after")
-    def _one_way_to_arrive(self) -> _Arrivals:
+    def _one_way_to_arrive(self) -> Arrivals:
         if (self.rate is None) != (self.lasting is None):
             raise ValueError("rate and for go together: so many calls a second, for so long")
         if self.rate is not None and self.times != 1:
@@ -95,7 +98,7 @@ class _Arrivals(Part):
         return self
 
 
-class TaskTraffic(_Arrivals):
+class TaskTraffic(Arrivals):
     """Clients that submit tasks and poll them. `key`: none, each call its own, or one shared by all.
 
     With a shared key all calls of the block are one logical call with one body. `copies` sends each
@@ -143,12 +146,9 @@ class HttpRequest(Part):
         return self
 
 
-class HttpTraffic(_Arrivals):
+class HttpTraffic(Arrivals):
     """Clients that send raw requests, one after another. With an `account` they carry its caller key."""
 
     send: Literal["http"]
     account: Name | None = None
     requests: Annotated[tuple[HttpRequest, ...], Field(strict=False, min_length=1, max_length=100)]
-
-
-Traffic = Annotated[TaskTraffic | HttpTraffic, Field(discriminator="send")]

@@ -18,7 +18,16 @@ from fakes.journal import Headers
 from fakes.time import SimLoop
 from scenarios.client import Call, Client, Ended, Order
 from scenarios.gateways import PROBE, caller_of, canary_of_caller
-from scenarios.model import HttpRequest, HttpTraffic, Poll, Retry, Scenario, TaskTraffic
+from scenarios.model import (
+    ChatTraffic,
+    HttpRequest,
+    HttpTraffic,
+    Poll,
+    ProviderPart,
+    Retry,
+    Scenario,
+    TaskTraffic,
+)
 from scenarios.wording import WORDINGS, Wording, end_of, poll_of, result_of, submit_body, task_id_in
 
 __all__ = ["PROXY", "Traffic"]
@@ -54,7 +63,13 @@ class Traffic:
         async with asyncio.TaskGroup() as group:
             for index, block in enumerate(self._scenario.traffic):
                 name = block.name or f"t{index}"
-                story = self._tasks(name, block) if isinstance(block, TaskTraffic) else self._raw(name, block)
+                match block:
+                    case TaskTraffic():
+                        story = self._tasks(name, block)
+                    case HttpTraffic():
+                        story = self._raw(name, block)
+                    case ChatTraffic():
+                        raise NotImplementedError
                 group.create_task(story, name=f"traffic {name}")
 
     async def probe(self, provider: str) -> None:
@@ -64,7 +79,9 @@ class Traffic:
         submit = self._submit(f"probe {provider}", block, call)
         submit = replace(submit, order=replace(submit.order, op="probe"))
         ended = await self._client.send(call, submit.order)
-        plan = self._scenario.providers[provider].plan
+        part = self._scenario.providers[provider]
+        assert isinstance(part, ProviderPart)
+        plan = part.plan
         # Often enough to see both stages, and no oftener: every run pays for its probes.
         life_us = plan.takes + plan.queued
         every_us = max(_PROBE_EVERY_MIN_US, life_us // 2)

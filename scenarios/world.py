@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from fakes.acts.script import Script
 from fakes.billing import BillingService
+from fakes.chat import ChatProvider
 from fakes.journal import Journal
 from fakes.tasks import TaskPlan, TaskProvider
 from fakes.time import SimLoop
@@ -20,7 +21,7 @@ from scenarios.client import Client
 from scenarios.doors import Gateway
 from scenarios.faults import Timeline
 from scenarios.history import AppFailed, Escaped, LinkChanged, Resources
-from scenarios.model import ProviderPart, Scenario
+from scenarios.model import ChatProviderPart, ProviderPart, Scenario
 from scenarios.network import end_faults, lay
 from scenarios.observe import Observer
 from scenarios.replica import Replica
@@ -98,7 +99,27 @@ class World:
             loop=loop, wire=self.wire, journal=journal, replicas=self.replicas, billing=self.billing
         )
 
-    def _provider(self, name: str, part: ProviderPart) -> TaskProvider:
+    def _provider(self, name: str, part: ProviderPart | ChatProviderPart) -> TaskProvider | ChatProvider:
+        provider = (
+            self._of_tasks(name, part) if isinstance(part, ProviderPart) else self._of_chats(name, part)
+        )
+        self.wire.attach(f"{name}.test", provider.app)
+        return provider
+
+    def _of_chats(self, name: str, part: ChatProviderPart) -> ChatProvider:
+        return ChatProvider(
+            name,
+            dialects=part.wire,
+            journal=self.journal,
+            clock=self._now_us,
+            script=Script(part.acts),
+            seed=self.loop.seed,
+            plan=part.plan,
+            key=gateways.canary_of_provider(name),
+            epoch_us=self.loop.options.epoch_us,
+        )
+
+    def _of_tasks(self, name: str, part: ProviderPart) -> TaskProvider:
         plan = TaskPlan().model_copy(
             update={
                 "takes_us": part.plan.takes,
@@ -109,7 +130,7 @@ class World:
                 "idempotency": part.plan.idempotency,
             }
         )
-        provider = TaskProvider(
+        return TaskProvider(
             name,
             part.wire,
             journal=self.journal,
@@ -120,8 +141,6 @@ class World:
             key=gateways.canary_of_provider(name),
             epoch_us=self.loop.options.epoch_us,
         )
-        self.wire.attach(f"{name}.test", provider.app)
-        return provider
 
     def _billing(self) -> BillingService | None:
         part = self.scenario.billing
@@ -161,7 +180,8 @@ class World:
     def settle_fakes(self) -> None:
         """Every task whose end has passed is in the journal."""
         for provider in self.providers.values():
-            provider.settle()
+            if isinstance(provider, TaskProvider):
+                provider.settle()
 
     def count_resources(self, phase: str) -> None:
         """What each replica that serves holds now."""
