@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from refgate.config_chat import Cache, Chat, RequestLog, check_chat
 from refgate.config_file import ConfigError, Located, Problem, read_yaml
+from refgate.config_models import Backend, DatedPrices, Model, ModelName, check_models, names_of
 from refgate.config_problems import at, problem
 from refgate.config_providers import Provider
 from refgate.config_values import Amount, BaseUrl, Duration, Given, Many, Secret, SecretValue, Size, Strict
+from refgate.price_list import PriceList
 
 __all__ = [
     "Account",
@@ -167,7 +172,13 @@ class Settings(Strict):
     timeouts: Timeouts = Timeouts()
     idempotency: Idempotency = Idempotency()
     reconcile: Reconcile = Reconcile()
-    providers: dict[Name, Provider]
+    providers: dict[Name, Provider] = Field(default_factory=dict)
+    backends: dict[Name, Backend] = Field(default_factory=dict)
+    models: dict[ModelName, Model] = Field(default_factory=dict)
+    prices: dict[str, DatedPrices] = Field(default_factory=dict)
+    chat: Chat = Chat()
+    cache: Cache | None = None
+    request_log: RequestLog = RequestLog()
 
     @classmethod
     def parse(
@@ -185,6 +196,29 @@ class Settings(Strict):
     def effective(self) -> dict[str, Any]:
         """What is in force, defaults filled in, as a configuration would write it; no secret's value."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @cached_property
+    def price_list(self) -> PriceList:
+        """What tokens cost, model by model."""
+        return PriceList({model: dated.prices for model, dated in self.prices.items()})
+
+    @cached_property
+    def model_names(self) -> Mapping[str, str]:
+        """Every name that a caller may ask for, and the model in `models` that it stands for."""
+        return MappingProxyType(names_of(self.models))
+
+    @model_validator(mode="after")
+    def _serves_something(self) -> Self:
+        check_models(self.models, self.backends)
+        if self.models:
+            check_chat(self.chat, self.models)
+            if not isinstance(self.billing, EmbeddedBilling):
+                raise at(("billing", "kind"), "models need billing.kind: embedded")
+        elif not self.providers:
+            raise at(("providers",), "there is nothing to serve: declare providers, or models")
+        elif self.prices or self.cache is not None:
+            raise at(("prices" if self.prices else "cache",), "has no effect without models")
+        return self
 
     @model_validator(mode="after")
     def _can_end(self) -> Self:

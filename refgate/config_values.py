@@ -36,6 +36,7 @@ __all__ = [
     "Secret",
     "SecretValue",
     "Size",
+    "SizeOrNone",
     "Strict",
     "Template",
 ]
@@ -97,6 +98,14 @@ def _size(value: Any) -> int:
 def _size_text(size: int) -> str:
     unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if size % _SIZES[unit] == 0)
     return f"{size // _SIZES[unit]}{unit}"
+
+
+def _size_or_none(value: Any) -> int:
+    return 0 if value == 0 and type(value) is int else _size(value)
+
+
+def _size_or_none_text(size: int) -> str | int:
+    return _size_text(size) if size else 0
 
 
 def _amount(value: Any) -> int:
@@ -265,6 +274,9 @@ Duration = Annotated[int, _reader(_duration), PlainSerializer(_duration_text)]
 
 Size = Annotated[int, _reader(_size), PlainSerializer(_size_text)]
 """Text such as `1MiB` in the file, bytes in the program."""
+
+SizeOrNone = Annotated[int, _reader(_size_or_none), PlainSerializer(_size_or_none_text)]
+"""The same, or 0."""
 
 Amount = Annotated[int, _reader(_amount), PlainSerializer(_amount_text)]
 """Decimal dollars in the file, integer nano-dollars in the program."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from refgate import ConfigError, Settings, load_settings
+from refgate import ConfigError, Settings, config, config_chat, config_models, config_providers, load_settings
 from refgate.config_file import read_yaml
 from refgate.config_values import Secret
 
@@ -22,6 +22,9 @@ ENVIRON = {
     "RH_KEY": "canary-provider-rh",
     "KLING_KEY": "canary-provider-kling",
     "FAL_KEY": "canary-provider-fal",
+    "EAST_KEY": "canary-provider-east",
+    "WEST_KEY": "canary-provider-west",
+    "ROME_KEY": "canary-provider-rome",
 }
 
 
@@ -67,9 +70,8 @@ def fields(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield field.alias or name
         for inner in re.findall(r"refgate\.config\w*\.(\w+)", str(field.annotation)):
-            from refgate import config, config_providers
-
-            part = getattr(config, inner, None) or getattr(config_providers, inner, None)
+            homes = (config, config_chat, config_models, config_providers)
+            part = next((getattr(home, inner) for home in homes if hasattr(home, inner)), None)
             if isinstance(part, type) and issubclass(part, BaseModel):
                 yield from fields(part)
 
@@ -261,6 +263,8 @@ def test_release_makes_an_unresolvable_provider_acceptable() -> None:
 def test_remote_billing_needs_no_accounts_here() -> None:
     """The accounts are the service's; only where it is and the key are told."""
     config = example()
+    for part in ("backends", "models", "prices", "cache"):
+        del config[part]
     config["billing"] = {
         "kind": "remote",
         "url": "http://billing.test/",
