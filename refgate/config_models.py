@@ -37,8 +37,8 @@ __all__ = [
 _OUTPUT_MAX = 4096
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
-PoolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Limit = Annotated[int, Field(ge=1)]
+_PoolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+_Limit = Annotated[int, Field(ge=1)]
 
 
 class Backend(Strict):
@@ -47,8 +47,8 @@ class Backend(Strict):
     dialect: Literal["openai", "anthropic", "gemini"]
     base_url: BaseUrl
     key: SecretValue
-    rpm: Limit | None = None
-    tpm: Limit | None = None
+    rpm: _Limit | None = None
+    tpm: _Limit | None = None
 
     def rate(self) -> Rate:
         """A new count of calls and tokens under the declared limits."""
@@ -66,7 +66,7 @@ class Member(Strict):
 class ModelPool(Strict):
     """Backends that are as good as each other; a `primary` pool is worth waiting for."""
 
-    name: PoolName
+    name: _PoolName
     primary: bool = False
     backends: Many[Member]
 
