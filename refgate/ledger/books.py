@@ -15,10 +15,10 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from refgate.money import NANOS_MAX
 from refgate.ports import BillingUnreachable, Hold, HoldPage, Refused, StoreUnavailable
 from refgate.store.database import Database
-from refgate.store.rows import HOLD, hold_of, text
+from refgate.store.postings import enter, finalize_hold, open_hold, set_aside
+from refgate.store.rows import HOLD, hold_of
 
 __all__ = ["Books", "Grant"]
 
@@ -28,11 +28,6 @@ _TO_FINALIZE = (
     f"SELECT {HOLD}, finalize_key, EXISTS (SELECT 1 FROM holds WHERE finalize_key = ?)"
     " FROM holds WHERE hold_id = ?"
 )
-_ENTRIES = {
-    count: "INSERT INTO entries (entry_id, txn_id, book, account, amount_nanos, call_id, kind, at_us) VALUES "
-    + ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * count)
-    for count in (1, 2, 3)
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +67,14 @@ class Books:
                 "UPDATE accounts SET budget_nanos = ? WHERE account = ?", (grant.budget_nanos, account)
             )
             return
-        self._enter(
+        enter(
             cx,
             f"grant:{account}",
             account,
             "grant",
             {"granted": -grant.granted_nanos, "available": grant.granted_nanos},
+            call_id=None,
+            now_us=self._clock(),
         )
 
     async def reserve(
@@ -89,25 +86,13 @@ class Books:
                 known = hold_of(row[:-1])
                 same = (known.account, known.amount_nanos, known.call_id, row[-1])
                 return known if same == (account, amount_nanos, call_id, provider) else Refused("conflict")
-            refused = _refusal(cx, account, amount_nanos)
+            refused = set_aside(cx, account, amount_nanos)
             if refused is not None:
                 return refused
             hold = Hold(
                 self._ids("hold"), key, account, call_id, amount_nanos, "open", 0, opened_us=self._clock()
             )
-            cx.execute(
-                "INSERT INTO holds (hold_id, key, account, call_id, provider, amount_nanos, state, opened_us)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (hold.hold_id, key, account, call_id, provider, amount_nanos, hold.state, hold.opened_us),
-            )
-            self._shift(
-                cx,
-                f"hold:{hold.hold_id}",
-                account,
-                "hold",
-                {"available": -amount_nanos, "held": amount_nanos},
-                call_id=call_id,
-            )
+            open_hold(cx, hold, provider=provider)
             return hold
 
     async def finalize(self, *, key: str, hold_id: str, amount_nanos: int, reason: str) -> Refused | None:
@@ -122,22 +107,16 @@ class Books:
                 return None if again else Refused("conflict")
             if key_is_used:
                 return Refused("conflict")
-            cx.execute(
-                "UPDATE holds SET state = 'finalized', captured_nanos = ?, finalize_key = ?, reason = ?"
-                " WHERE hold_id = ?",
-                (amount_nanos, key, text(reason), hold_id),
-            )
-            self._shift(
+            finalize_hold(
                 cx,
-                f"finalize:{hold_id}",
-                hold.account,
-                "capture" if amount_nanos else "release",
-                {
-                    "held": -hold.amount_nanos,
-                    "settled": amount_nanos,
-                    "available": hold.amount_nanos - amount_nanos,
-                },
+                hold_id=hold_id,
+                account=hold.account,
                 call_id=hold.call_id,
+                held_nanos=hold.amount_nanos,
+                amount_nanos=amount_nanos,
+                key=key,
+                reason=reason,
+                now_us=self._clock(),
             )
             return None
 
@@ -151,41 +130,6 @@ class Books:
         holds = tuple(hold_of(row) for row in rows)
         return HoldPage(holds, holds[-1].hold_id if len(holds) == limit else None)
 
-    def _shift(
-        self,
-        cx: sqlite3.Connection,
-        txn_id: str,
-        account: str,
-        kind: str,
-        by: Mapping[str, int],
-        *,
-        call_id: str,
-    ) -> None:
-        cx.execute(
-            "UPDATE accounts SET available_nanos = available_nanos + ?, held_nanos = held_nanos + ?,"
-            " settled_nanos = settled_nanos + ? WHERE account = ?",
-            (by.get("available", 0), by.get("held", 0), by.get("settled", 0), account),
-        )
-        self._enter(cx, txn_id, account, kind, by, call_id=call_id)
-
-    def _enter(
-        self,
-        cx: sqlite3.Connection,
-        txn_id: str,
-        account: str,
-        kind: str,
-        by: Mapping[str, int],
-        *,
-        call_id: str | None = None,
-    ) -> None:
-        now_us = self._clock()
-        moved = {book: amount_nanos for book, amount_nanos in by.items() if amount_nanos != 0}
-        if moved:
-            values: list[str | int | None] = []
-            for book, amount_nanos in moved.items():
-                values += (f"{txn_id}/{book}", txn_id, book, account, amount_nanos, call_id, kind, now_us)
-            cx.execute(_ENTRIES[len(moved)], values)
-
 
 class _as_billing:
     """A store that is away is billing without a verdict."""
@@ -195,20 +139,3 @@ class _as_billing:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, StoreUnavailable):
             raise BillingUnreachable(str(error)) from error
-
-
-def _refusal(cx: sqlite3.Connection, account: str, amount_nanos: int) -> Refused | None:
-    if not 0 <= amount_nanos <= NANOS_MAX:
-        raise ValueError("a hold is between 0 and NANOS_MAX")
-    row = cx.execute(
-        "SELECT available_nanos, held_nanos, settled_nanos, budget_nanos FROM accounts WHERE account = ?",
-        (account,),
-    ).fetchone()
-    if row is None:
-        return Refused("account_unknown")
-    available, held, settled, budget = row
-    if amount_nanos > available:
-        return Refused("insufficient_funds")
-    if budget is not None and settled + held + amount_nanos > budget:
-        return Refused("over_budget")
-    return None
