@@ -1,7 +1,7 @@
 """Events and library messages as JSON lines on one stream, with every known secret taken out.
 
-What is redacted comes from the registry that the credentials themselves come from, the settings, so that
-a new secret cannot be forgotten here. Redaction is the second wall: events carry no secret to begin with.
+What is redacted comes from where the credentials themselves come from, the settings, so that a new secret
+cannot be forgotten here. Redaction is the second wall: events carry no secret to begin with.
 """
 
 from __future__ import annotations
@@ -15,28 +15,14 @@ from typing import Any, TextIO
 import structlog
 
 from refgate.events import Event, as_mapping
+from refgate.redaction import Redaction
 
-__all__ = ["LibraryLog", "Redactor", "event_log"]
-
-_MASK = "[redacted]"
-
-
-class Redactor:
-    """Takes secrets out of text, as they are and as JSON would write them."""
-
-    def __init__(self, secrets: Sequence[str]) -> None:
-        forms = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1]) if form}
-        self._forms = sorted(forms, key=lambda form: (-len(form), form))
-
-    def __call__(self, text: str) -> str:
-        for form in self._forms:
-            text = text.replace(form, _MASK)
-        return text
+__all__ = ["LibraryLog", "event_log"]
 
 
 def event_log(stream: TextIO, secrets: Sequence[str]) -> Callable[[Event], None]:
     """The production sink."""
-    log = _logger(stream, Redactor(secrets))
+    log = _logger(stream, Redaction(secrets))
 
     def sink(event: Event) -> None:
         log(event.kind, level=event.level, **as_mapping(event))
@@ -52,7 +38,7 @@ class LibraryLog(logging.Handler):
 
     def __init__(self, stream: TextIO, secrets: Sequence[str], clock: Callable[[], int]) -> None:
         super().__init__(logging.WARNING)
-        self._log = _logger(stream, Redactor(secrets))
+        self._log = _logger(stream, Redaction(secrets))
         self._clock = clock
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -70,12 +56,12 @@ class LibraryLog(logging.Handler):
         )
 
 
-def _logger(stream: TextIO, redact: Redactor) -> Callable[..., Any]:
+def _logger(stream: TextIO, redaction: Redaction) -> Callable[..., Any]:
     def render(_: Any, __: str, values: MutableMapping[str, Any]) -> str:
         at = datetime.fromtimestamp(values["t_us"] // 1_000_000, UTC)
         time = f"{at:%Y-%m-%dT%H:%M:%S}.{values.pop('t_us') % 1_000_000:06d}Z"
         shown = {"time": time, "level": values.pop("level"), "event": values.pop("event"), **values}
-        return redact(json.dumps(shown, ensure_ascii=True, separators=(",", ":"), default=str))
+        return redaction.known(json.dumps(shown, ensure_ascii=True, separators=(",", ":"), default=str))
 
     bound = structlog.wrap_logger(
         structlog.WriteLogger(stream), processors=[render], wrapper_class=structlog.BoundLogger

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from refgate import events
 from refgate.events import AttemptEnded, CallOpened, Event, Failed, as_mapping, line
-from refgate.logs import LibraryLog, Redactor, event_log
+from refgate.logs import LibraryLog, event_log
 
 SECRETS = ("canary-provider-rh", 'quo"ted\\key', "canary")
 AT = 1_767_571_200_000_123
@@ -61,7 +61,7 @@ def test_no_secret_gets_through_however_it_is_embedded(before: str, secret: str,
     """As it is, and as JSON writes it: the second wall behind events that carry none to begin with."""
     shown = logged(Failed(t_us=AT, where=before + secret + after, what="x"))
     assert not any(one in str(shown["where"]) for one in SECRETS)
-    assert Redactor(SECRETS)(json.dumps({"x": secret})) == '{"x": "[redacted]"}'
+    assert logged(Failed(t_us=AT, where=secret, what="x"))["where"] == "[redacted]"
 
 
 def test_libraries_speak_through_the_same_wall() -> None:
