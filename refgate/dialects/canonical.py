@@ -42,7 +42,7 @@ Document = Any
 
 
 class Protocol(StrEnum):
-    """A wire protocol. Callers speak any but Gemini; providers speak any."""
+    """A wire protocol. Callers and providers speak any."""
 
     OPENAI_CHAT = "openai_chat"
     OPENAI_RESPONSES = "openai_responses"

@@ -126,6 +126,48 @@ _ANTHROPIC: dict[str, Meaning] = {
     "workspace_id": _OWN,
 }
 
+_SHAPE = "only text can be asked for"
+_GEMINI: dict[str, Meaning] = {
+    "model": ("model",),  # in the path, as the wish for a stream
+    "contents": ("messages",),
+    "systemInstruction": ("system",),
+    "tools": ("tools",),
+    "toolConfig": ("tool_choice",),
+    "safetySettings": "what is filtered is each provider's own",
+    "cachedContent": _CACHE,
+    "labels": _NOT_KEPT,
+    "store": _NOT_KEPT,
+    "continuationToken": _NOT_KEPT,
+    "serviceTier": _TIER,
+    "generationConfig.maxOutputTokens": ("max_tokens",),
+    "generationConfig.temperature": ("temperature",),
+    "generationConfig.topP": ("top_p",),
+    "generationConfig.topK": ("top_k",),
+    "generationConfig.stopSequences": ("stop",),
+    "generationConfig.seed": ("seed",),
+    "generationConfig.frequencyPenalty": ("frequency_penalty",),
+    "generationConfig.presencePenalty": ("presence_penalty",),
+    "generationConfig.thinkingConfig": ("thinking_tokens", "thinking_adaptive", "effort"),
+    "generationConfig.responseMimeType": ("format",),
+    "generationConfig.responseSchema": ("format",),
+    "generationConfig.responseJsonSchema": ("format",),
+    "generationConfig.candidateCount": _ONE_CHOICE,
+    "generationConfig.responseLogprobs": "log probabilities cannot be carried over",
+    "generationConfig.logprobs": "log probabilities cannot be carried over",
+    "generationConfig.responseModalities": _SHAPE,
+    "generationConfig.responseFormat": _SHAPE,
+    "generationConfig.speechConfig": _SHAPE,
+    "generationConfig.imageConfig": _SHAPE,
+    "generationConfig.mediaResolution": _OWN,
+    "generationConfig.audioTimestamp": _OWN,
+    "generationConfig.audioTranscriptionConfig": _OWN,
+    "generationConfig.translationConfig": _OWN,
+    "generationConfig.enableAffectiveDialog": _OWN,
+    "generationConfig.enableEnhancedCivicAnswers": _OWN,
+    "generationConfig.routingConfig": "which model answers is for the gateway to choose",
+    "generationConfig.modelSelectionConfig": "which model answers is for the gateway to choose",
+}
+
 _EMBEDDINGS: dict[str, Meaning] = {
     "model": ("model",),
     "input": ("inputs",),
@@ -138,9 +180,13 @@ FIELDS: Mapping[Protocol, Mapping[str, Meaning]] = {
     Protocol.OPENAI_CHAT: _CHAT,
     Protocol.OPENAI_RESPONSES: _RESPONSES,
     Protocol.ANTHROPIC: _ANTHROPIC,
+    Protocol.GEMINI: _GEMINI,
     Protocol.OPENAI_EMBEDDINGS: _EMBEDDINGS,
 }
-"""What each caller's field means. Inside messages and tools the readers refuse what they cannot name."""
+"""What each caller's field means. Inside messages and tools the readers refuse what they cannot name.
+
+Gemini's sampling fields stand in an object of their own: here their names are the way to them.
+"""
 
 GAPS: Mapping[Protocol, Mapping[str, str]] = {
     Protocol.OPENAI_CHAT: {

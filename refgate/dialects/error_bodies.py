@@ -61,6 +61,28 @@ _ANTHROPIC: dict[FaultKind, tuple[int, str]] = {
     FaultKind.TIMEOUT: (504, "timeout_error"),
 }
 
+_GEMINI: dict[FaultKind, tuple[int, str]] = {
+    FaultKind.BAD_REQUEST: (400, "INVALID_ARGUMENT"),
+    FaultKind.UNAUTHORIZED: (401, "UNAUTHENTICATED"),
+    FaultKind.FORBIDDEN: (403, "PERMISSION_DENIED"),
+    FaultKind.NOT_FOUND: (404, "NOT_FOUND"),
+    FaultKind.CONFLICT: (409, "ABORTED"),
+    FaultKind.CONTEXT_OVERFLOW: (400, "INVALID_ARGUMENT"),
+    FaultKind.CONTENT_FILTER: (400, "INVALID_ARGUMENT"),
+    FaultKind.TOO_LARGE: (413, "INVALID_ARGUMENT"),
+    FaultKind.RATE_LIMITED: (429, "RESOURCE_EXHAUSTED"),
+    FaultKind.NO_MONEY: (402, "FAILED_PRECONDITION"),
+    FaultKind.SERVER: (500, "INTERNAL"),
+    FaultKind.INTERNAL: (500, "INTERNAL"),
+    FaultKind.BROKEN: (502, "INTERNAL"),
+    FaultKind.TRUNCATED: (502, "INTERNAL"),
+    FaultKind.UNREACHABLE: (502, "INTERNAL"),
+    FaultKind.OVERLOADED: (503, "UNAVAILABLE"),
+    FaultKind.EXHAUSTED: (503, "UNAVAILABLE"),
+    FaultKind.TIMEOUT: (504, "DEADLINE_EXCEEDED"),
+}
+_RPC = "type.googleapis.com/google.rpc"
+
 _MESSAGES = {
     FaultKind.UNAUTHORIZED: "the key is missing or not known",
     FaultKind.NO_MONEY: "there is no money left for this call",
@@ -80,7 +102,13 @@ def fault_of(refused: Malformed | Untranslatable) -> Fault:
 
 def status_of(protocol: Protocol, kind: FaultKind) -> int:
     """The status that the caller's protocol has for such a failure."""
-    return _ANTHROPIC[kind][0] if protocol is Protocol.ANTHROPIC else _OPENAI[kind][0]
+    match protocol:
+        case Protocol.ANTHROPIC:
+            return _ANTHROPIC[kind][0]
+        case Protocol.GEMINI:
+            return _GEMINI[kind][0]
+        case _:
+            return _OPENAI[kind][0]
 
 
 def error_answer(
@@ -98,10 +126,13 @@ def error_answer(
         headers.append(("retry-after", str(max(1, -(-fault.retry_after_us // 1_000_000)))))
     if fault.kind is FaultKind.NO_MONEY:
         headers.append(("x-should-retry", "false"))
-    if protocol is Protocol.ANTHROPIC:
-        body = _anthropic_body(fault, request_id)
-    else:
-        body = {"error": _openai_error(fault, param)}
+    match protocol:
+        case Protocol.ANTHROPIC:
+            body = _anthropic_body(fault, request_id)
+        case Protocol.GEMINI:
+            body = _gemini_body(fault, param)
+        case _:
+            body = {"error": _openai_error(fault, param)}
     return Answer(status_of(protocol, fault.kind), tuple(headers), dumps(body).encode())
 
 
@@ -118,6 +149,8 @@ def stream_error(protocol: Protocol, fault: Fault, *, sequence: int = 0) -> byte
             flat = {"type": "error", "sequence_number": sequence, "error": error}
             flat |= {name: error[name] for name in ("code", "message", "param")}
             return encode(dumps(flat), event="error")
+        case Protocol.GEMINI:
+            return encode(dumps(_gemini_body(fault, None)))
         case _:
             return encode(dumps({"error": _openai_error(fault, None)}))
 
@@ -141,3 +174,28 @@ def _anthropic_body(fault: Fault, request_id: str | None) -> dict[str, Any]:
     if request_id is not None:
         body["request_id"] = request_id
     return body
+
+
+def _gemini_body(fault: Fault, param: str | None) -> dict[str, Any]:
+    """How long to wait stands in the body here, as well as in the header."""
+    code, status = _GEMINI[fault.kind]
+    details: list[dict[str, Any]] = []
+    reason = ALL_POOLS_EXHAUSTED if fault.kind is FaultKind.EXHAUSTED else _reason(fault)
+    if reason is not None:
+        details.append({"@type": f"{_RPC}.ErrorInfo", "reason": reason, "domain": "refgate"})
+    if param is not None:
+        violation = {"field": param, "description": _message(fault)}
+        details.append({"@type": f"{_RPC}.BadRequest", "fieldViolations": [violation]})
+    if fault.retry_after_us is not None:
+        seconds, us = divmod(max(0, fault.retry_after_us), 1_000_000)
+        part = f".{us:06d}".rstrip("0") if us else ""
+        details.append({"@type": f"{_RPC}.RetryInfo", "retryDelay": f"{seconds}{part}s"})
+    error: dict[str, Any] = {"code": code, "message": _message(fault), "status": status}
+    return {"error": error | ({"details": details} if details else {})}
+
+
+def _reason(fault: Fault) -> str | None:
+    """The words of other protocols that say more than the status of this one."""
+    if fault.kind in (FaultKind.CONTEXT_OVERFLOW, FaultKind.CONTENT_FILTER):
+        return _OPENAI[fault.kind][2]
+    return fault.code if fault.kind is FaultKind.BAD_REQUEST else None

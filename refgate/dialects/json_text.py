@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from refgate.dialects.canonical import Malformed, Number, Untranslatable
 from refgate.money import loads_exact
@@ -131,9 +131,9 @@ class Fields:
         value: dict[str, Any] | None = self._typed(name, dict)
         return value
 
-    def fields(self, name: str) -> Fields | None:
+    def fields(self, name: str) -> Self | None:
         value = self.any(name)
-        return None if value is None else Fields(value, self.path(name))
+        return None if value is None else type(self)(value, self.path(name))
 
     def number(self, name: str) -> Number | None:
         value = self.any(name)

@@ -13,6 +13,13 @@ __all__ = ["write_models"]
 
 def write_models(protocol: Protocol, names: Sequence[str], *, created_s: int) -> bytes:
     """One page that holds them all; `created_s` is the gateway's word for all of them."""
+    if protocol is Protocol.GEMINI:
+        verbs = ["generateContent"]
+        listed = [
+            {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": verbs}
+            for name in names
+        ]
+        return dumps({"models": listed}).encode()
     if protocol is Protocol.ANTHROPIC:
         created = datetime.fromtimestamp(created_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return dumps(

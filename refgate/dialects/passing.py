@@ -1,8 +1,9 @@
 """Between like protocols: bytes pass as they came, but for the declared rewrites; usage is still read.
 
 The rewrites: in the request, the model's name and, for a chat stream, the wish for usage; in the answer,
-the `model` is the name the caller asked for; of a stream, the usage chunk that the caller did not ask for
-stays behind. Nothing else is touched, known to this gateway or not.
+the model is the name the caller asked for; of a stream, the usage chunk that the caller did not ask for
+stays behind. Nothing else is touched, known to this gateway or not. Gemini's requests name the model in
+their path alone: their bodies pass as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from refgate.dialects.canonical import Malformed, Protocol
+from refgate.dialects.gemini.calling import GeminiFields, snake
+from refgate.dialects.gemini.request import CONFIG
 from refgate.dialects.json_edit import AmbiguousMember, check_single, member, remove, replace, set_members
 from refgate.dialects.json_text import Fields, as_list, as_map, dumps, loads, parse_object
 from refgate.dialects.sse import Frame, encode
@@ -23,6 +26,7 @@ _MODEL_AT: dict[Protocol, tuple[tuple[str, ...], ...]] = {
     Protocol.OPENAI_CHAT: (("model",),),
     Protocol.OPENAI_RESPONSES: (("response", "model"),),
     Protocol.ANTHROPIC: (("message", "model"),),
+    Protocol.GEMINI: (("modelVersion",),),
 }
 """Where a stream's event names the model."""
 
@@ -38,22 +42,43 @@ class Asked:
     choices: int = 1
 
 
-def ask(protocol: Protocol, body: dict[str, Any]) -> Asked:
-    """Raises Malformed where the request does not even say this much, Untranslatable for background work."""
+def ask(protocol: Protocol, body: dict[str, Any], *, model: str | None = None, stream: bool = False) -> Asked:
+    """Raises Malformed where the request does not even say this much, Untranslatable for background work.
+
+    `model` and `stream` are what a Gemini caller's path says; other bodies say so inside.
+    """
+    if protocol is Protocol.GEMINI:
+        return _ask_gemini(body, model, stream)
     top = Fields(body, "")
-    model, stream = top.needed_text("model"), top.flag("stream") or False
+    named, streams = top.needed_text("model"), top.flag("stream") or False
     if protocol is Protocol.OPENAI_RESPONSES:
         top.neutral("background", False, why="background work is not carried")
-        return Asked(model, stream, True, top.count("max_output_tokens", least=1))
+        return Asked(named, streams, True, top.count("max_output_tokens", least=1))
     if protocol is not Protocol.OPENAI_CHAT:
-        return Asked(model, stream, True, top.count("max_tokens", least=1))
-    choices = top.count("n", least=1) or 1
-    if choices > _CHOICES_MAX:
-        raise Malformed("n", f"must be at most {_CHOICES_MAX}")
+        return Asked(named, streams, True, top.count("max_tokens", least=1))
+    choices = _choices(top, "n")
     options = top.fields("stream_options")
     wants_usage = options is not None and (options.flag("include_usage") or False)
     limit = top.count("max_completion_tokens", least=1) or top.count("max_tokens", least=1)
-    return Asked(model, stream, wants_usage, limit, choices)
+    return Asked(named, streams, wants_usage, limit, choices)
+
+
+def _ask_gemini(body: dict[str, Any], model: str | None, stream: bool) -> Asked:
+    if not model:
+        raise Malformed("model", "is required")
+    top = GeminiFields(body, "")
+    if top.any("model") is not None:
+        raise Malformed("model", "stands in the path")
+    config = top.fields(CONFIG) or GeminiFields({}, CONFIG)
+    limit = config.count("maxOutputTokens", least=1)
+    return Asked(model, stream, True, limit, _choices(config, "candidateCount"))
+
+
+def _choices(fields: Fields, name: str) -> int:
+    choices = fields.count(name, least=1) or 1
+    if choices > _CHOICES_MAX:
+        raise Malformed(fields.path(name), f"must be at most {_CHOICES_MAX}")
+    return choices
 
 
 _CHOICES_MAX = 128
@@ -61,15 +86,19 @@ _CHOICES_MAX = 128
 # The shape that nearly every chunk has, told without reading it whole: nothing before the name opens an
 # object or escapes a character, and nothing but the outer object can end with the text's last brace.
 _MODEL_EARLY = re.compile(r'\{[^{\[\\]*"model"\s*:\s*(?="[^"\\]*")')
+_VERSION_LATE = re.compile(r'"modelVersion"\s*:\s*("[^"\\]*")\s*(?:,\s*"[^"\\]*"\s*:\s*"[^"\\]*"\s*)*\}\s*\Z')
 _NO_USAGE_LATE = re.compile(r',\s*"usage"\s*:\s*null\s*\}\Z')
 
 
 def pass_request(protocol: Protocol, body: bytes, model: str) -> bytes:
     """The caller's bytes for a provider of the same protocol. Raises Malformed."""
-    asked = ask(protocol, parse_object(body))
+    asked = ask(protocol, parse_object(body), model=model)
     text = body.decode()
     try:
         check_single(text)
+        if protocol is Protocol.GEMINI:
+            _check_config(text)
+            return body
         edited = set_members(text, {"model": model})
         if protocol is Protocol.OPENAI_CHAT and asked.stream and not asked.include_usage:
             edited = _with_usage(edited)
@@ -80,6 +109,14 @@ def pass_request(protocol: Protocol, body: bytes, model: str) -> bytes:
     return body if edited == text else edited.encode()
 
 
+def _check_config(text: str) -> None:
+    """What bounds the answer stands in here, and may be read in one way only."""
+    for name in (CONFIG, snake(CONFIG)):
+        span = member(text, (name,))
+        if span is not None and text[span[0]] == "{":
+            check_single(text[span[0] : span[1]])
+
+
 def _with_usage(text: str) -> str:
     span = member(text, ("stream_options",))
     if span is None or text[span[0]] != "{":
@@ -88,14 +125,15 @@ def _with_usage(text: str) -> str:
     return text[: span[0]] + options + text[span[1] :]
 
 
-def pass_answer(body: bytes, model: str) -> bytes:
+def pass_answer(body: bytes, model: str, *, protocol: Protocol | None = None) -> bytes:
     """A whole answer's bytes for the caller. What cannot be read passes as it is."""
+    path = ("modelVersion",) if protocol is Protocol.GEMINI else ("model",)
     try:
         text = body.decode()
-        span = member(text, ("model",))
+        span = member(text, path)
         if span is None or not isinstance(loads_exact(text[span[0] : span[1]]), str):
             return body
-        return replace(text, ("model",), model).encode()
+        return replace(text, path, model).encode()
     except ValueError:
         return body
 
@@ -131,8 +169,12 @@ class StreamPasser:
         return _resaid(frame, data)
 
     def _renamed(self, data: str, path: tuple[str, ...]) -> str:
-        if '"model"' not in data and "\\u" not in data:
+        name = f'"{path[-1]}"'
+        if name not in data and "\\u" not in data:
             return data
+        late = _VERSION_LATE.search(data) if path == ("modelVersion",) and data.count(name) == 1 else None
+        if late is not None:
+            return data[: late.start(1)] + self._shown + data[late.end(1) :]
         early = _MODEL_EARLY.match(data) if path == ("model",) and data.count('"model"') == 1 else None
         if early is not None:
             return data[: early.end()] + self._shown + data[data.index('"', early.end() + 1) + 1 :]

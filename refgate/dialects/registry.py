@@ -23,6 +23,8 @@ from refgate.dialects.faults import broken, failed
 from refgate.dialects.gemini import answer as gemini_answer
 from refgate.dialects.gemini import outgoing as gemini_outgoing
 from refgate.dialects.gemini import reading as gemini_reading
+from refgate.dialects.gemini import request as gemini_request
+from refgate.dialects.gemini import writing as gemini_writing
 from refgate.dialects.json_text import dumps
 from refgate.dialects.openai_chat import answer as chat_answer
 from refgate.dialects.openai_chat import outgoing as chat_outgoing
@@ -70,8 +72,13 @@ class Spoken:
     include_usage: bool = False
 
 
-def read_request(protocol: Protocol, body: dict[str, Any]) -> Request:
-    """A chat caller's body. Raises Malformed, or Untranslatable for what no other protocol can say."""
+def read_request(
+    protocol: Protocol, body: dict[str, Any], *, model: str = "", stream: bool = False
+) -> Request:
+    """A chat caller's body. Raises Malformed, or Untranslatable for what no other protocol can say.
+
+    `model` and `stream` are what a Gemini caller's path says (`gemini.calling`); other bodies say so inside.
+    """
     match protocol:
         case Protocol.OPENAI_CHAT:
             request = chat_request.read_request(body)
@@ -79,6 +86,8 @@ def read_request(protocol: Protocol, body: dict[str, Any]) -> Request:
             request = responses_request.read_request(body)
         case Protocol.ANTHROPIC:
             request = anthropic_request.read_request(body)
+        case Protocol.GEMINI:
+            return gemini_request.read_request(body, model=model, stream=stream)
         case _:
             raise ValueError(f"no chat caller speaks {protocol}")
     return replace(request, sent=tuple(name for name, value in body.items() if value is not None))
@@ -172,6 +181,9 @@ def write_answer(source: Protocol, answer: Answer, spoken: Spoken) -> bytes | Fa
             )
         case Protocol.ANTHROPIC:
             body = anthropic_answer.write_answer(answer, id=spoken.id, model=spoken.model)
+        case Protocol.GEMINI:
+            aloud = gemini_request.shows_thoughts(spoken.asked)
+            body = gemini_writing.write_answer(answer, id=spoken.id, model=spoken.model, thoughts=aloud)
         case _:
             raise ValueError(f"no chat caller speaks {source}")
     return body if isinstance(body, Fault) else dumps(body).encode()
@@ -193,5 +205,8 @@ def stream_writer(source: Protocol, spoken: Spoken) -> StreamWriter:
             )
         case Protocol.ANTHROPIC:
             return anthropic_writing.StreamWriter(id=spoken.id, model=spoken.model)
+        case Protocol.GEMINI:
+            aloud = gemini_request.shows_thoughts(spoken.asked)
+            return gemini_writing.StreamWriter(id=spoken.id, model=spoken.model, thoughts=aloud)
         case _:
             raise ValueError(f"no chat caller speaks {source}")

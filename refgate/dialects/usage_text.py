@@ -9,7 +9,7 @@ from typing import Any
 
 from refgate.dialects.spoken import Metered, Usage
 
-__all__ = ["write_anthropic", "write_openai_chat", "write_responses"]
+__all__ = ["write_anthropic", "write_gemini", "write_openai_chat", "write_responses"]
 
 
 def write_openai_chat(metered: Metered) -> dict[str, Any] | None:
@@ -67,3 +67,31 @@ def write_anthropic(metered: Metered) -> dict[str, Any]:
     if usage.reasoning:
         text["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     return text
+
+
+def write_gemini(metered: Metered) -> dict[str, Any] | None:
+    """None where nothing is known. What is thought stands beside the candidates, and both make the total."""
+    if not isinstance(metered, Usage):
+        return None
+    usage: dict[str, Any] = {
+        "promptTokenCount": metered.prompt,
+        "candidatesTokenCount": metered.completion - metered.reasoning,
+        "totalTokenCount": metered.prompt + metered.completion,
+    }
+    if metered.cache_read:
+        usage["cachedContentTokenCount"] = metered.cache_read
+    if metered.reasoning:
+        usage["thoughtsTokenCount"] = metered.reasoning
+    if metered.input_audio:
+        usage["promptTokensDetails"] = _split(metered.prompt, metered.input_audio)
+    if metered.output_audio:
+        visible = metered.completion - metered.reasoning
+        usage["candidatesTokensDetails"] = _split(visible, metered.output_audio)
+    return usage
+
+
+def _split(all_tokens: int, audio: int) -> list[dict[str, Any]]:
+    return [
+        {"modality": "TEXT", "tokenCount": all_tokens - audio},
+        {"modality": "AUDIO", "tokenCount": audio},
+    ]
