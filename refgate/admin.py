@@ -1,4 +1,4 @@
-"""The read API: accounts, calls, attempts, holds, entries and intents, page by page."""
+"""The read API: accounts, calls, chats, what they tried, held and moved, page by page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from refgate.ports import Answer
 
 __all__ = ["TABLES", "page"]
 
-TABLES = ("accounts", "calls", "attempts", "holds", "entries", "intents")
+TABLES = ("accounts", "calls", "attempts", "holds", "entries", "intents", "chats", "chat_attempts")
 
 _LIMIT = 100
 _LIMIT_MAX = 1000

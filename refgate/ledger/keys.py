@@ -4,7 +4,7 @@ A key made afresh for each sending would let billing apply one decision twice; t
 every retry, replica and restart.
 """
 
-__all__ = ["finalize_key", "is_reserve_key", "orphan_key", "reserve_key", "reserve_less_key"]
+__all__ = ["chat_hold_key", "finalize_key", "is_reserve_key", "orphan_key", "reserve_key", "reserve_less_key"]
 
 
 def reserve_key(call_id: str) -> str:
@@ -15,6 +15,13 @@ def reserve_key(call_id: str) -> str:
 def reserve_less_key(call_id: str) -> str:
     """For a hold of the final amount alone, where the configured hold was refused after the fact."""
     return f"reserve-less:{call_id}"
+
+
+def chat_hold_key(call_id: str) -> str:
+    """For the hold of a chat call: opened and ended in the transactions that open and end its row, so that no
+    sweep of orphans has anything to do with it.
+    """
+    return f"chat:{call_id}"
 
 
 def finalize_key(call_id: str) -> str:

@@ -12,6 +12,19 @@ from refgate.store.rows import flags_of
 
 __all__ = ["PAGES", "page"]
 
+_USAGE = (
+    "usage_source",
+    "input",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "input_audio",
+    "output",
+    "output_audio",
+    "reasoning",
+    "web_searches",
+)
+
 PAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "accounts": (
@@ -82,12 +95,63 @@ PAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "done_us",
             "stuck",
         ),
+        "chats": (
+            "call_id",
+            "account",
+            "caller",
+            "protocol",
+            "model",
+            "stream",
+            "state",
+            "outcome",
+            "reason",
+            "status",
+            "backend",
+            "upstream_model",
+            "served_model",
+            "hold_id",
+            "hold_nanos",
+            "amount_nanos",
+            "price_from_us",
+            *_USAGE,
+            "flags",
+            "cache",
+            "attempts",
+            "created_us",
+            "first_token_us",
+            "ended_us",
+        ),
+        "chat_attempts": (
+            "attempt_id",
+            "call_id",
+            "number",
+            "backend",
+            "pool",
+            "lane",
+            "model",
+            "served_model",
+            "status",
+            "failure",
+            "ambiguous",
+            "retry_after_us",
+            *_USAGE,
+            "cost_nanos",
+            "price_from_us",
+            "started_us",
+            "first_token_us",
+            "ended_us",
+        ),
     }
 )
 """Table → its columns in the read API; the first is the cursor."""
 
 _DECODED: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
-    {"flags": lambda stored: list(flags_of(stored)), "stuck": bool}
+    {
+        "flags": lambda stored: list(flags_of(stored)),
+        "stuck": bool,
+        "stream": bool,
+        "ambiguous": bool,
+    }
 )
 
 

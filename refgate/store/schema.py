@@ -1,8 +1,8 @@
 """The store file's tables, and the guard in front of them.
 
-One file holds calls, keys, answers, attempts, intents, and the embedded ledger (accounts, holds,
-entries). Amounts are integer nano-dollars, times integer microseconds. `due_us`, `next_us` and
-`ended_us` are null where nothing is due, so that their partial indexes hold open work only and
+One file holds calls, keys, answers, attempts, intents, chats and their attempts, and the embedded ledger
+(accounts, holds, entries). Amounts are integer nano-dollars, times integer microseconds. `due_us`, `next_us`,
+`lease_us` and `ended_us` are null where nothing is due, so that their partial indexes hold open work only and
 sweeping costs the same after a hundred thousand calls as after ten.
 
 SQLite turns an integer that overflows into a float, and says nothing; the accounts' own checks refuse
@@ -147,7 +147,79 @@ _FIRST = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_USAGE = """
+      input INTEGER NOT NULL DEFAULT 0,
+      cache_read INTEGER NOT NULL DEFAULT 0,
+      cache_write_5m INTEGER NOT NULL DEFAULT 0,
+      cache_write_1h INTEGER NOT NULL DEFAULT 0,
+      input_audio INTEGER NOT NULL DEFAULT 0,
+      output INTEGER NOT NULL DEFAULT 0,
+      output_audio INTEGER NOT NULL DEFAULT 0,
+      reasoning INTEGER NOT NULL DEFAULT 0,
+      web_searches INTEGER NOT NULL DEFAULT 0,"""
+
+_SECOND = (
+    f"""
+    CREATE TABLE chats (
+      seq INTEGER PRIMARY KEY,
+      call_id TEXT NOT NULL UNIQUE,
+      account TEXT NOT NULL,
+      caller TEXT NOT NULL,
+      protocol TEXT NOT NULL,
+      model TEXT NOT NULL,
+      stream INTEGER NOT NULL,
+      state TEXT NOT NULL,
+      outcome TEXT,
+      reason TEXT,
+      status INTEGER,
+      backend TEXT,
+      upstream_model TEXT,
+      served_model TEXT,
+      hold_id TEXT NOT NULL,
+      hold_nanos INTEGER NOT NULL CHECK (hold_nanos >= 0),
+      amount_nanos INTEGER CHECK (amount_nanos >= 0),
+      prompt_tokens INTEGER NOT NULL,
+      price_from_us INTEGER,
+      usage_source TEXT,{_USAGE}
+      flags TEXT NOT NULL DEFAULT '[]',
+      cache TEXT,
+      attempts INTEGER NOT NULL DEFAULT 0,
+      last_attempt TEXT,
+      created_us INTEGER NOT NULL,
+      first_token_us INTEGER,
+      ended_us INTEGER,
+      lease_us INTEGER,
+      CHECK (state = 'open' AND lease_us IS NOT NULL
+             OR state = 'ended' AND lease_us IS NULL AND outcome IS NOT NULL AND amount_nanos IS NOT NULL)
+    )
+    """,
+    "CREATE INDEX chats_open ON chats (lease_us) WHERE lease_us IS NOT NULL",
+    f"""
+    CREATE TABLE chat_attempts (
+      seq INTEGER PRIMARY KEY,
+      attempt_id TEXT NOT NULL UNIQUE,
+      call_id TEXT NOT NULL,
+      number INTEGER NOT NULL,
+      backend TEXT NOT NULL,
+      pool TEXT NOT NULL,
+      lane TEXT NOT NULL,
+      model TEXT NOT NULL,
+      served_model TEXT,
+      status INTEGER,
+      failure TEXT,
+      ambiguous INTEGER NOT NULL DEFAULT 0,
+      retry_after_us INTEGER,
+      usage_source TEXT,{_USAGE}
+      cost_nanos INTEGER,
+      price_from_us INTEGER,
+      started_us INTEGER NOT NULL,
+      first_token_us INTEGER,
+      ended_us INTEGER
+    )
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
 """Step n takes a file from version n to n + 1. A step that was released is never edited."""
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from refgate.admin import TABLES
+from refgate.store.chats import SqliteChats
+from tests.refgate.chats_kit import chat_attempt, new_chat
 from tests.refgate.edge_kit import World, code, played
 
 FIELDS = {
@@ -19,6 +21,13 @@ FIELDS = {
     "holds": "hold_id key account call_id amount_nanos state captured_nanos opened_us",
     "entries": "entry_id txn_id book account amount_nanos call_id kind at_us",
     "intents": "intent_id call_id amount_nanos reason key attempts next_us done_us stuck",
+    "chats": "call_id account caller protocol model stream state outcome reason status backend "
+    "upstream_model served_model hold_id hold_nanos amount_nanos price_from_us usage_source input cache_read "
+    "cache_write_5m cache_write_1h input_audio output output_audio reasoning web_searches flags cache "
+    "attempts created_us first_token_us ended_us",
+    "chat_attempts": "attempt_id call_id number backend pool lane model served_model status failure "
+    "ambiguous retry_after_us usage_source input cache_read cache_write_5m cache_write_1h input_audio output "
+    "output_audio reasoning web_searches cost_nanos price_from_us started_us first_token_us ended_us",
 }
 
 
@@ -42,6 +51,8 @@ def test_every_table_has_its_fields(tmp_path: Path) -> None:
         await asyncio.sleep(25)
         await world.poll()
         await asyncio.sleep(1)
+        chats = SqliteChats(world.gateway.store.database)
+        assert await chats.admit(new_chat()) is None and await chats.begin(chat_attempt(), lease_until_us=1)
         assert set(FIELDS) == set(TABLES)
         for table, fields in FIELDS.items():
             rows = await world.rows(table)
