@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fakes.durations import parse_us
+from scenarios.declared_chat import DeclaredChat
 from scenarios.units import parse_amount, parse_size
 
 __all__ = ["Account", "Declared", "Look", "Pattern", "Provider", "Query", "Submit", "Usage"]
@@ -164,6 +165,7 @@ class Declared:
     lease_us: int = 30 * _SECOND_US
     verdict_within_us: int = 3600 * _SECOND_US
     epoch_us: int = 0  # wall time of the history's instant 0: rows carry wall time, facts do not
+    chat: DeclaredChat | None = None  # where there are models
 
     @property
     def answer_within_us(self) -> int:
@@ -221,6 +223,7 @@ class Declared:
             lease_us=_span(reconcile, "lease", cls.lease_us),
             verdict_within_us=_span(reconcile, "verdict_within", cls.verdict_within_us),
             epoch_us=epoch_us,
+            chat=DeclaredChat.read(config),
         )
 
 

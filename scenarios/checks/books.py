@@ -7,16 +7,18 @@ not read here: it is what the books are compared with.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from fakes.journal import BillingFinalized, BillingReserved, Fact
 from scenarios.checks.parts import Row, rows
 from scenarios.declared import Declared
 from scenarios.history import History, Observed
 
-__all__ = ["Applied", "Books", "Hold", "Step"]
+__all__ = ["Applied", "Books", "Committed", "Hold", "Step"]
 
 _HELD, _SETTLED = "held", "settled"
 
@@ -62,6 +64,20 @@ class Step(_Proved):
     held_nanos: int
     settled_nanos: int
     call_id: str | None
+
+
+class Committed:
+    """What an account had settled and held, at any time."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.times_us = [step.t_us for step in steps]
+        self.totals = [0, *accumulate(step.held_nanos + step.settled_nanos for step in steps)]
+
+    def most(self, since_us: int, until_us: int) -> int:
+        """The most at any instant between the two."""
+        first = bisect_left(self.times_us, since_us)
+        last = bisect_right(self.times_us, until_us)
+        return max(self.totals[first : last + 1])
 
 
 @dataclass(slots=True)

@@ -7,11 +7,10 @@ clock of the books is brought to the history's by the declared epoch.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from itertools import accumulate
 
 from fakes.journal import BillingRefused
-from scenarios.checks.books import Books, Step
+from scenarios.checks.books import Books, Committed, Step
+from scenarios.checks.chat_budget import no_phantoms, nothing_unheld
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.parts import CallRow, Served
 from scenarios.checks.pricing import hold_declared
@@ -63,7 +62,7 @@ def no_phantom_refusal(history: History, declared: Declared, tally: Tally) -> No
     grant and the budget; with a remote billing service, only where that service refused."""
     view, books = View.of(history, declared), Books.of(history, declared)
     billing_refused_us = _refusals_us(history, view)
-    committed = {account: _Committed(steps) for account, steps in books.steps.items()}
+    committed = {account: Committed(steps) for account, steps in books.steps.items()}
     for exchange in view.exchanges:
         got = exchange.answered
         if got is None or exchange.own_code != "insufficient_funds":
@@ -88,6 +87,7 @@ def no_phantom_refusal(history: History, declared: Declared, tally: Tally) -> No
                 exchange.sent,
                 got,
             )
+    no_phantoms(history, declared, tally)
 
 
 def _refusals_us(history: History, view: View) -> list[int]:
@@ -105,25 +105,12 @@ def _is_a_no(fact: BillingRefused) -> bool:
     return fact.op == "reserve" and (fact.why == "act:refuse" or not fact.why.startswith("act:"))
 
 
-class _Committed:
-    """What an account had settled and held, at any time."""
-
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self.times_us = [step.t_us for step in steps]
-        self.totals = [0, *accumulate(step.held_nanos + step.settled_nanos for step in steps)]
-
-    def most(self, since_us: int, until_us: int) -> int:
-        """The most at any instant between the two."""
-        first = bisect_left(self.times_us, since_us)
-        last = bisect_right(self.times_us, until_us)
-        return max(self.totals[first : last + 1])
-
-
 @check("no-work-without-hold", "money")
 def no_work_without_hold(history: History, declared: Declared, tally: Tally) -> None:
     """A provider hears of a submit only once a hold is open for it. Where billing cannot be reached the
     call follows the declared policy: refused under fail_closed, and flagged on its row under fail_open. A no
     of billing is no outage."""
+    nothing_unheld(history, declared, tally)
     view, books = View.of(history, declared), Books.of(history, declared)
     if not view.read_calls or not books.read:
         return

@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from scenarios.checks.books import Books
+from scenarios.checks.chat_money import free_failures, lost_work, price_charged
+from scenarios.checks.chat_view import ChatView
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.holds import call_ends_by_us
 from scenarios.checks.labels import label_of
@@ -32,9 +34,11 @@ __all__ = [
 
 @check("cost-equals-tokens-times-price", "money")
 def cost_equals_units_times_price(history: History, declared: Declared, tally: Tally) -> None:
-    """The amount charged is exactly units × price of the task that really ran, in nano-dollars, rounded
-    once, half up; a task whose usage is no usable number costs what the declared policy says, flagged on
-    its row. The record names the amount that billing applied."""
+    """The amount charged is exactly units × price of the task that really ran, or Σ over disjoint classes of
+    tokens × price of the model that really served, in nano-dollars, rounded once, half up; what has no
+    usable figures costs what the declared policy says, flagged on its row. The record names the amount that
+    billing applied."""
+    price_charged(history, declared, tally)
     view, books = View.of(history, declared), Books.of(history, declared)
     verdicts = Verdicts.of(history, declared)
     for call in view.calls.values():
@@ -84,6 +88,8 @@ def _hold_nanos(call: CallRow, task: Task, view: View, books: Books, declared: D
 @check("failure-is-free", "money")
 def failure_is_free(history: History, declared: Declared, tally: Tally) -> None:
     """No billable work, no charge: a call whose work failed, was refused, or never began costs nothing."""
+    free_failures(history, declared, tally)
+    chats = ChatView.of(history, declared).calls
     view, books = View.of(history, declared), Books.of(history, declared)
     for call in view.calls.values():
         work = _work_of(call, view)
@@ -99,7 +105,8 @@ def failure_is_free(history: History, declared: Declared, tally: Tally) -> None:
                 *(task.ended for task in work),
             )
     for call_id in books.applied if view.read_calls else ():
-        if call_id not in view.calls and not tally.keeps(books.charged_nanos(call_id) == 0):
+        known = call_id in view.calls or call_id in chats
+        if not known and not tally.keeps(books.charged_nanos(call_id) == 0):
             tally.breach(
                 f"{amount_text(books.charged_nanos(call_id))} was charged for {call_id}, "
                 "which is no call of the record",
@@ -127,7 +134,9 @@ def success_is_charged(history: History, declared: Declared, tally: Tally) -> No
     """Billable work is charged, once: nothing is lost to a crash, a lost answer, a late end or a task that
     nobody polls. A time-out is not a verdict: only after the declared deadline, and once the provider has
     been asked again, may a call without one be released; its row says so, and a success seen later is
-    charged once."""
+    charged once. Of the attempts of a chat one is charged; work of another that may be billed is flagged on
+    its row."""
+    lost_work(history, declared, tally)
     view = View.of(history, declared)
     if not view.read_calls:
         return
@@ -166,14 +175,20 @@ class _Matching:
         self.by_task: dict[tuple[str, str], list[CallRow]] = defaultdict(list)
         self.lates: dict[str, list[CallRow]] = defaultdict(list)
         self.asked_us = self._last_asked_us(history)
-        self.spare: Counter[tuple[str, str]] = Counter()  # calls that stand for work nobody could name
+        # Calls whose caller never heard which they were: those that may stand for work, and the refused.
+        self.spare: Counter[tuple[str, str]] = Counter()
+        self.refusals: Counter[tuple[str, str]] = Counter()
         for call in self.view.calls.values():
             if call.late_of is not None:
                 self.lates[call.late_of].append(call)
             elif call.task_id is not None:
                 self.by_task[call.provider, call.task_id].append(call)
-            elif self.view.nonce_of(call.call_id) is None and (self._released(call) or self._pending(call)):
+            elif self.view.nonce_of(call.call_id) is not None:
+                continue
+            elif self._released(call) or self._pending(call):
                 self.spare[call.account, call.provider] += 1
+            elif call.outcome == "refused":
+                self.refusals[call.account, call.provider] += 1
 
     def owners(self, task: Task) -> list[CallRow]:
         return self.by_task.get((task.provider, task.task_id), [])
@@ -228,8 +243,9 @@ class _Matching:
         if any(self._pending(call) for call in free):
             return
         where = (task.account or "", task.provider)
-        if not free and self.spare[where] > 0:
-            self.spare[where] -= 1
+        unheard = self.refusals if self._refused(task) else self.spare
+        if not free and unheard[where] > 0:
+            unheard[where] -= 1
             tally.saw()
             return
         tally.saw()

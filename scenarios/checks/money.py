@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scenarios.checks.books import Books, Hold
+from scenarios.checks.chat_budget import bounded_charges
+from scenarios.checks.chat_view import ChatView
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.holds import hold_ends_by_us
 from scenarios.checks.parts import CallRow, Row, rows
@@ -48,18 +50,22 @@ def every_hold_ends(history: History, declared: Declared, tally: Tally) -> None:
     """Once the faults are over and the declared deadlines have passed, no hold is open: each was captured
     or released. A hold whose work never ends stays open only where that policy is declared."""
     view, books = View.of(history, declared), Books.of(history, declared)
+    chats = ChatView.of(history, declared)
     if view.calm_us is None or not view.end_us:
         return
     for hold in books.holds.values():
         if not hold.open:
             tally.saw()
             continue
-        by_us = hold_ends_by_us(hold, view, declared)
+        if hold.call_id in chats.calls and declared.chat is not None:
+            by_us: int | None = max(view.calm_us, hold.opened_us) + declared.chat.ends_within_us
+        else:
+            by_us = hold_ends_by_us(hold, view, declared)
         if by_us is None or view.end_us < by_us:
             continue  # by policy, or not due
         tally.saw()
-        call = view.calls.get(hold.call_id)
-        state = "its call is not in the record" if call is None else f"its call is {call.state}"
+        call = view.calls.get(hold.call_id) or chats.calls.get(hold.call_id)
+        state = "its call is not in the record" if call is None else f"its call is {call.row['state']}"
         tally.breach(
             f"hold {hold.hold_id} of {amount_text(hold.amount_nanos)} on {hold.account} stays open: {state}",
             hold.fact,
@@ -136,7 +142,8 @@ def _balances(history: History, entries: Sequence[Row], tally: Tally) -> None:
 @check("charge-in-bounds", "money")
 def charge_in_bounds(history: History, declared: Declared, tally: Tally) -> None:
     """No charge is negative, and none is above the declared bound, whatever numbers caller and provider
-    write; what is held is what the route declares."""
+    write; what is held is what the route declares, and for a chat enough for all that its request can have
+    cost within its own bounds."""
     view, books = View.of(history, declared), Books.of(history, declared)
     for call_id, applied in books.applied.items():
         call = view.calls.get(call_id)
@@ -166,6 +173,7 @@ def charge_in_bounds(history: History, declared: Declared, tally: Tally) -> None
                 f"and its route declares {amount_text(right)}",
                 hold.fact,
             )
+    bounded_charges(history, declared, tally)
 
 
 def _for_what_is_owed(hold: Hold, call: CallRow, books: Books, declared: Declared) -> bool:

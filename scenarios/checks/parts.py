@@ -35,6 +35,10 @@ _ID = {
     "holds": "hold_id",
     "entries": "entry_id",
     "intents": "intent_id",
+    "chats": "call_id",
+    "chat_attempts": "attempt_id",
+    "requests": "request_id",
+    "debug": "debug_id",
 }
 
 

@@ -1,0 +1,210 @@
+"""Chats as the checks look at them: who asked, what really ran at which backend, what the record says.
+
+Made once for a history, and empty where no models are declared. An answer names its call; a call's attempts
+and what the backends received are joined by the nonce of the request and by time. Of a call whose answer
+named nothing, the nonce is taken from the only request that its attempt can have been; what stays doubtful
+stays apart: a join is never guessed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from fakes.journal import ActPlayed, Answered, ChatAccepted, ChatEnded, ChatRefused, Received
+from scenarios.checks.chat_parts import Attempt, ChatCall, Said, Work
+from scenarios.checks.parts import Exchange, rows
+from scenarios.checks.view import View
+from scenarios.declared import Declared
+from scenarios.declared_chat import DeclaredChat
+from scenarios.history import Crashed, Heard, History, LinkChanged, Observed, Restarted, Stopped, StoreFaulted
+
+__all__ = ["ChatView", "is_chat"]
+
+_OPS = frozenset({"chat", "embed"})
+_ON_ITS_WAY_US = 120_000  # a request is this long on its way where nothing holds it up
+_ROUTES = ("/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/embeddings", "/v1beta/models/")
+
+
+def is_chat(exchange: Exchange) -> bool:
+    """Whether this is a request to a route of chat."""
+    return exchange.sent.method == "POST" and exchange.sent.path.startswith(_ROUTES)
+
+
+class ChatView:
+    """The joins. `ChatView.of(history, declared)` gives the one that all checks share."""
+
+    def __init__(self, history: History, declared: Declared) -> None:
+        self.declared: DeclaredChat | None = declared.chat
+        self.calls: dict[str, ChatCall] = {}
+        self.exchanges: list[Exchange] = []
+        self.said: list[Said] = []
+        self.works: list[Work] = []
+        self.works_of: dict[str, list[Work]] = defaultdict(list)  # by nonce, in order
+        self.exchanges_of: dict[str, list[Exchange]] = defaultdict(list)  # by nonce
+        self.attempts: list[Attempt] = []  # in order of their start
+        self.read = False
+        self.requests_read = False
+        self.read_us = 0
+        self.cut_off = False  # whether a replica went down, or its store failed
+        self.restarts = 0
+        if declared.chat is None:
+            return
+        self._epoch_us = declared.epoch_us
+        self.view = View.of(history, declared)
+        self.read = any(one.what == "chats" and one.final for one in history.of(Observed))
+        readings = [one.t_us for one in history.of(Observed) if one.what == "chat_attempts" and one.final]
+        self.read_us = readings[0] if readings else 0
+        self.cut_off = any(history.of(kind) for kind in (Crashed, Stopped, StoreFaulted))
+        self.restarts = len(history.of(Restarted))
+        self.lines_changed = bool(history.of(LinkChanged))
+        self._of_clients(history)
+        self._of_backends(history, declared.chat)
+        self._of_record(history)
+        self._bind()
+        self._hear(history)
+
+    @classmethod
+    def of(cls, history: History, declared: Declared) -> ChatView:
+        return history.derived((cls, declared), lambda: cls(history, declared))
+
+    def replica_of(self, call: ChatCall) -> str | None:
+        """Which replica had the call."""
+        return None if call.exchange is None else call.exchange.sent.to
+
+    # Building
+
+    def _of_clients(self, history: History) -> None:
+        for exchange in self.view.exchanges:
+            if is_chat(exchange):
+                self.exchanges.append(exchange)
+                if exchange.sent.nonce is not None:
+                    self.exchanges_of[exchange.sent.nonce].append(exchange)
+
+    def _of_backends(self, history: History, chat: DeclaredChat) -> None:
+        by_seq: dict[tuple[str, int], Work] = {}
+        for received in history.of(Received):
+            if received.at in chat.backends and received.op in _OPS:
+                made = by_seq[received.at, received.seq] = Work(received)
+                self.works.append(made)
+                if received.nonce is not None:
+                    self.works_of[received.nonce].append(made)
+        for accepted in history.of(ChatAccepted):
+            if (work := by_seq.get((accepted.at, accepted.seq))) is not None:
+                work.accepted = accepted
+        for refused in history.of(ChatRefused):
+            if (work := by_seq.get((refused.at, refused.seq))) is not None:
+                work.refused = refused
+        for ended in history.of(ChatEnded):
+            if (work := by_seq.get((ended.at, ended.seq))) is not None:
+                work.ended = ended
+        for answered in history.of(Answered):
+            if (work := by_seq.get((answered.at, answered.seq))) is not None:
+                work.answered = answered
+        for played in history.of(ActPlayed):
+            work = by_seq.get((played.at, played.seq)) if played.applied else None
+            if work is not None:
+                work.acts.append(played.act)
+
+    def _of_record(self, history: History) -> None:
+        for row, observed in rows(history, "chats"):
+            call = ChatCall(row, observed)
+            self.calls[call.call_id] = call
+        for row, observed in rows(history, "chat_attempts"):
+            ended_us = row["ended_us"]
+            attempt = Attempt(
+                row,
+                observed,
+                int(row["started_us"]) - self._epoch_us,
+                None if ended_us is None else int(ended_us) - self._epoch_us,
+            )
+            self.attempts.append(attempt)
+            if attempt.call_id in self.calls:
+                self.calls[attempt.call_id].attempts.append(attempt)
+        self.attempts.sort(key=lambda one: one.started_us)
+        for call in self.calls.values():
+            call.attempts.sort(key=lambda one: int(one.row["number"]))
+
+    def _bind(self) -> None:
+        for exchange in self.exchanges:
+            named = self.calls.get(exchange.call_id or "")
+            if named is not None and named.exchange is None:
+                named.exchange, named.nonce = exchange, exchange.sent.nonce
+        by_nonce: dict[str, list[Attempt]] = defaultdict(list)
+        loose: dict[str, list[Attempt]] = defaultdict(list)  # by backend
+        for attempt in self.attempts:
+            call = self.calls.get(attempt.call_id)
+            if call is not None and call.nonce is not None:
+                by_nonce[call.nonce].append(attempt)
+            else:
+                loose[attempt.backend].append(attempt)
+        for nonce, attempts in by_nonce.items():
+            _joined(self.works_of.get(nonce, ()), attempts)
+        self._bind_loose(loose)
+
+    def _bind_loose(self, loose: dict[str, list[Attempt]]) -> None:
+        """Attempts of calls that no answer named: each to the only request that it can have been."""
+        free: dict[str, list[Work]] = defaultdict(list)
+        for work in self.works:
+            if work.attempt is None:
+                free[work.backend].append(work)
+        for backend, attempts in loose.items():
+            starts_us = [one.started_us for one in attempts]
+            of: dict[int, list[Work]] = defaultdict(list)
+            for work in free[backend]:
+                t_us = work.received.t_us
+                near = slice(bisect_right(starts_us, t_us - _ON_ITS_WAY_US), bisect_right(starts_us, t_us))
+                fitting = [n for n in range(near.start, near.stop) if self._fits(attempts[n], work)]
+                if len(fitting) == 1:
+                    of[fitting[0]].append(work)
+                else:
+                    for n in fitting:
+                        of[n] += [work, work]  # in doubt, and so is everything that it may be
+            for n, works in of.items():
+                if len(works) == 1:
+                    self._take(attempts[n], works[0])
+
+    def _fits(self, attempt: Attempt, work: Work) -> bool:
+        call = self.calls.get(attempt.call_id)
+        return call is None or call.account in {
+            one.account for one in self.exchanges_of.get(work.nonce or "", ())
+        }
+
+    def _take(self, attempt: Attempt, work: Work) -> None:
+        attempt.work, work.attempt = work, attempt
+        call = self.calls.get(attempt.call_id)
+        if call is None or work.nonce is None or call.nonce not in (None, work.nonce):
+            return
+        call.nonce = work.nonce
+        unnamed = [one for one in self.exchanges_of[work.nonce] if one.call_id is None]
+        if call.exchange is None and len(unnamed) == 1:
+            call.exchange = unnamed[0]
+
+    def _hear(self, history: History) -> None:
+        exchanges: dict[int, list[Exchange]] = defaultdict(list)
+        for exchange in self.exchanges:
+            exchanges[exchange.sent.call].append(exchange)
+        by_exchange = {id(call.exchange): call for call in self.calls.values() if call.exchange is not None}
+        for heard in history.of(Heard):
+            own = exchanges.get(heard.call, [])
+            last = own[-1] if own else None
+            self.said.append(Said(heard, own, {} if last is None else last.says))
+            call = by_exchange.get(id(last))
+            if call is not None:
+                call.heard = heard
+
+
+def _joined(works: Iterable[Work], attempts: Sequence[Attempt]) -> None:
+    """What a backend received of one question, each to the last attempt that began before it arrived."""
+    waiting: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in attempts:
+        waiting[attempt.backend].append(attempt)
+    for work in works:
+        candidates = waiting.get(work.backend, [])
+        before = [one for one in candidates if one.started_us <= work.received.t_us]
+        if not before:
+            continue
+        attempt = before[-1]
+        attempt.work, work.attempt = work, attempt
+        candidates.remove(attempt)

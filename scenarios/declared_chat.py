@@ -1,0 +1,223 @@
+"""What a configuration declares of chat, as the checks read it: backends, models, prices, policies, times.
+
+A second opinion like `declared`: parsed from the plain mapping, with its own defaults; it refuses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+from urllib.parse import urlsplit
+
+from fakes.durations import parse_us
+from scenarios.declared_prices import Prices
+from scenarios.units import parse_size
+
+__all__ = ["Backend", "Cache", "DeclaredChat", "Model", "Pool"]
+
+_SECOND_US = 1_000_000
+_KEY_HEADERS = {"openai": "authorization", "anthropic": "x-api-key", "gemini": "x-goog-api-key"}
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    name: str
+    dialect: str  # openai | anthropic | gemini
+    host: str
+    rpm: int | None = None
+    tpm: int | None = None
+
+    @property
+    def key_header(self) -> str:
+        """Where its own key goes."""
+        return _KEY_HEADERS.get(self.dialect, "authorization")
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    name: str
+    backends: Mapping[str, str]  # backend → the model it is asked for
+    primary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    name: str
+    kind: str
+    pools: tuple[Pool, ...]
+    output_max: int
+    idempotent: bool = False
+
+    def place(self, backend: str) -> int | None:
+        """Which pool a backend is in, counted from 0; the first where it is in several."""
+        return next((n for n, pool in enumerate(self.pools) if backend in pool.backends), None)
+
+    @property
+    def backends(self) -> Iterator[tuple[str, str]]:
+        """Each backend with the model it is asked for, a pool after the other."""
+        for pool in self.pools:
+            yield from pool.backends.items()
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    ttl_us: int
+    body_max: int
+    hit: str = "free"  # free | full_price
+
+
+@dataclass(frozen=True, eq=False)
+class DeclaredChat:
+    """Everything that the checks of chat take as given."""
+
+    backends: Mapping[str, Backend] = field(default_factory=dict)
+    models: Mapping[str, Model] = field(default_factory=dict)  # by name and by alias
+    prices: Prices = field(default_factory=Prices)
+    attempts_max: int = 3
+    backoff_max_us: int = 8 * _SECOND_US
+    primary_waits: int = 0
+    primary_wait_us: int = 2 * _SECOND_US
+    emergency_calls: int = 1
+    emergency_a_minute: int = 6
+    cooldown_first_us: int = 5 * _SECOND_US
+    cooldown_max_us: int = 120 * _SECOND_US
+    breaker_failures: int = 5
+    breaker_open_us: int = 30 * _SECOND_US
+    breaker_lease_us: int = 30 * _SECOND_US
+    connect_us: int = 5 * _SECOND_US
+    headers_us: int = 60 * _SECOND_US
+    first_token_us: int = 60 * _SECOND_US
+    between_us: int = 30 * _SECOND_US
+    whole_us: int = 300 * _SECOND_US
+    drain_streams: int = 64
+    drain_within_us: int = 60 * _SECOND_US
+    ambiguous: str = "retry_if_idempotent"
+    client_leaves: str = "drain"
+    missing_usage: str = "estimate"
+    unpriced_model: str = "refuse"
+    usage_above_hold: str = "charge_actual"
+    all_open: str = "emergency"
+    cache: Cache | None = None
+    debug_body: int = 0
+
+    @property
+    def answer_within_us(self) -> int:
+        """The longest that a caller may wait for the end of an answer, with room for store and way."""
+        return self.whole_us + 15 * _SECOND_US
+
+    @property
+    def ends_within_us(self) -> int:
+        """After calm, how long a call without its end may stay open: its own time, a drain, the sweep's."""
+        return self.whole_us + self.drain_within_us + 180 * _SECOND_US
+
+    def may_repeat(self, model: str) -> bool:
+        """Whether a call that a backend may have done may be sent again."""
+        found = self.models.get(model)
+        idempotent = found is not None and found.idempotent
+        return self.ambiguous == "always_retry" or (self.ambiguous == "retry_if_idempotent" and idempotent)
+
+    @property
+    def attempts_bound(self) -> int:
+        """The most attempts of one call, the emergency lane's among them."""
+        return self.attempts_max + (self.emergency_calls if self.all_open == "emergency" else 0)
+
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> DeclaredChat | None:
+        """From the gateway's configuration; None where it has no models."""
+        if not config.get("models"):
+            return None
+        chat, cache, log = (_map(config, part) for part in ("chat", "cache", "request_log"))
+        lane, cooling, breaker = (_map(chat, part) for part in ("emergency", "cooldown", "breaker"))
+        times, drain = _map(chat, "timeouts"), _map(chat, "drain")
+        waits = _map(chat, "primary_wait")
+        return cls(
+            backends={name: _backend(name, one) for name, one in _map(config, "backends").items()},
+            models=dict(_models(_map(config, "models"))),
+            prices=Prices.read(
+                _map(config, "prices"), open_ended=str(config.get("price_snapshot") or "none") != "none"
+            ),
+            attempts_max=int(chat.get("attempts", cls.attempts_max)),
+            backoff_max_us=_span(_map(chat, "backoff"), "max", cls.backoff_max_us),
+            primary_waits=int(waits.get("times", cls.primary_waits)),
+            primary_wait_us=_span(waits, "wait", cls.primary_wait_us),
+            emergency_calls=int(lane.get("calls", cls.emergency_calls)),
+            emergency_a_minute=max(
+                1, int(int(lane.get("rpm", 60)) * Fraction(str(lane.get("fraction", "0.1"))))
+            ),
+            cooldown_first_us=_span(cooling, "first", cls.cooldown_first_us),
+            cooldown_max_us=_span(cooling, "max", cls.cooldown_max_us),
+            breaker_failures=int(breaker.get("failures", cls.breaker_failures)),
+            breaker_open_us=_span(breaker, "open", cls.breaker_open_us),
+            breaker_lease_us=_span(breaker, "lease", cls.breaker_lease_us),
+            connect_us=_span(times, "connect", cls.connect_us),
+            headers_us=_span(times, "headers", cls.headers_us),
+            first_token_us=_span(times, "first_token", cls.first_token_us),
+            between_us=_span(times, "between_tokens", cls.between_us),
+            whole_us=_span(times, "whole", cls.whole_us),
+            drain_streams=int(drain.get("streams", cls.drain_streams)),
+            drain_within_us=_span(drain, "within", cls.drain_within_us),
+            ambiguous=str(chat.get("ambiguous", cls.ambiguous)),
+            client_leaves=str(chat.get("client_leaves", cls.client_leaves)),
+            missing_usage=str(chat.get("missing_usage", cls.missing_usage)),
+            unpriced_model=str(chat.get("unpriced_model", cls.unpriced_model)),
+            usage_above_hold=str(chat.get("usage_above_hold", cls.usage_above_hold)),
+            all_open=str(chat.get("all_open", cls.all_open)),
+            cache=None
+            if config.get("cache") is None
+            else Cache(
+                _span(cache, "ttl", 300 * _SECOND_US),
+                _size(cache, "body", 256 << 10),
+                str(cache.get("hit", "free")),
+            ),
+            debug_body=_size(log, "body", 0),
+        )
+
+
+def _map(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = mapping.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _span(mapping: Mapping[str, Any], key: str, default: int) -> int:
+    found = mapping.get(key)
+    return default if found is None else parse_us(str(found))
+
+
+def _size(mapping: Mapping[str, Any], key: str, default: int) -> int:
+    found = mapping.get(key)
+    if found is None or isinstance(found, int):
+        return default if found is None else found
+    return parse_size(found)
+
+
+def _backend(name: str, one: Mapping[str, Any]) -> Backend:
+    return Backend(
+        name=name,
+        dialect=str(one.get("dialect", "openai")),
+        host=urlsplit(str(one.get("base_url", ""))).netloc,
+        rpm=one.get("rpm"),
+        tpm=one.get("tpm"),
+    )
+
+
+def _models(written: Mapping[str, Any]) -> Iterator[tuple[str, Model]]:
+    for name, one in written.items():
+        pools = tuple(
+            Pool(
+                str(pool.get("name", number)),
+                {str(entry["backend"]): str(entry["model"]) for entry in pool.get("backends", ())},
+                bool(pool.get("primary", False)),
+            )
+            for number, pool in enumerate(one.get("pools", ()))
+        )
+        model = Model(
+            name=name,
+            kind=str(one.get("kind", "chat")),
+            pools=pools,
+            output_max=int(one.get("output_max", 4096)),
+            idempotent=bool(one.get("idempotent", False)),
+        )
+        for called in (name, *one.get("aliases", ())):
+            yield called, model
