@@ -50,7 +50,11 @@ def shown(protocol: Protocol, answer: Answer) -> Answer:
             finish = Finish.REFUSAL
         if isinstance(usage, Unmetered):
             usage = Usage()
-    if protocol is Protocol.OPENAI_CHAT:
+    if protocol is Protocol.GEMINI:
+        parts = merged(Text(part.text) if isinstance(part, Refusal) else part for part in parts)
+        if finish is Finish.REFUSAL:
+            finish = Finish.CONTENT_FILTER
+    if protocol in (Protocol.OPENAI_CHAT, Protocol.GEMINI):
         parts = tuple(replace(part, signature=None) if isinstance(part, Thinking) else part for part in parts)
     return replace(answer, parts=parts, finish=finish, usage=usage, service_tier=None)
 

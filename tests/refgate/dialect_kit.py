@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
+
+import httpx2
+from google import genai
+from google.genai import types
 
 from hypothesis import strategies as st
 
@@ -13,10 +18,19 @@ from refgate.dialects.registry import Spoken, stream_reader, stream_writer
 from refgate.dialects.spoken import Answer, Broke, Event, Finish, Unmetered, Usage
 from refgate.dialects.sse import SseParser
 
-CALLERS = (Protocol.OPENAI_CHAT, Protocol.OPENAI_RESPONSES, Protocol.ANTHROPIC)
+CALLERS = (Protocol.OPENAI_CHAT, Protocol.OPENAI_RESPONSES, Protocol.ANTHROPIC, Protocol.GEMINI)
 PROVIDERS = (Protocol.OPENAI_CHAT, Protocol.ANTHROPIC, Protocol.GEMINI)
 
-SPOKEN = Spoken("id1", "asked-model", 1_795_000_000, {"model": "asked-model"}, include_usage=True)
+ALOUD = {"generationConfig": {"thinkingConfig": {"includeThoughts": True}}}
+SPOKEN = Spoken("id1", "asked-model", 1_795_000_000, {"model": "asked-model", **ALOUD}, include_usage=True)
+
+
+def google(handler: Callable[[httpx2.Request], httpx2.Response]) -> genai.Client:
+    """The vendor's SDK, with its requests answered here."""
+    http = httpx2.Client(transport=httpx2.MockTransport(handler))
+    return genai.Client(
+        api_key="k", http_options=types.HttpOptions(base_url="http://h", httpx_client=http, timeout=5000)
+    )
 
 
 def sse(*events: Any, named: bool = False, done: bool = False) -> bytes:

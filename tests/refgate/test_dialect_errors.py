@@ -9,6 +9,7 @@ import anthropic
 import httpx2
 import openai
 import pytest
+from google.genai import errors
 
 from refgate.dialects.canonical import Malformed, Protocol, Untranslatable
 from refgate.dialects.error_bodies import error_answer, fault_of, status_of
@@ -16,7 +17,7 @@ from refgate.dialects.faults import classify, fault_in_body
 from refgate.dialects.retry_hint import HINT_US_MAX, hint_us
 from refgate.dialects.spoken import Began, Broke, Fault, FaultKind, Unmetered
 from refgate.ports import Answer
-from tests.refgate.dialect_kit import CALLERS, told
+from tests.refgate.dialect_kit import CALLERS, google, told
 
 NOW_US = 1_795_000_000_000_000  # 2026-11-18T11:06:40Z
 S = 1_000_000
@@ -42,6 +43,58 @@ def anthropic_raises(answer: Answer) -> anthropic.APIError:
         with pytest.raises(anthropic.APIError) as raised:
             client.messages.create(model="m", max_tokens=9, messages=[{"role": "user", "content": "x"}])
         return raised.value
+
+
+def google_raises(answer: Answer) -> errors.APIError:
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(answer.status, headers=list(answer.headers), content=answer.body)
+
+    with pytest.raises(errors.APIError) as raised:
+        google(handler).models.generate_content(model="m", contents="x")
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "status"),
+    [
+        (FaultKind.BAD_REQUEST, 400, "INVALID_ARGUMENT"),
+        (FaultKind.UNAUTHORIZED, 401, "UNAUTHENTICATED"),
+        (FaultKind.FORBIDDEN, 403, "PERMISSION_DENIED"),
+        (FaultKind.NOT_FOUND, 404, "NOT_FOUND"),
+        (FaultKind.TOO_LARGE, 413, "INVALID_ARGUMENT"),
+        (FaultKind.NO_MONEY, 402, "FAILED_PRECONDITION"),
+        (FaultKind.RATE_LIMITED, 429, "RESOURCE_EXHAUSTED"),
+        (FaultKind.SERVER, 500, "INTERNAL"),
+        (FaultKind.BROKEN, 502, "INTERNAL"),
+        (FaultKind.OVERLOADED, 503, "UNAVAILABLE"),
+        (FaultKind.EXHAUSTED, 503, "UNAVAILABLE"),
+        (FaultKind.TIMEOUT, 504, "DEADLINE_EXCEEDED"),
+    ],
+)
+def test_googles_sdk_raises_by_the_code(kind: FaultKind, code: int, status: str) -> None:
+    """Of its two classes the one for the caller's mistakes below 500, the other from there on."""
+    raised = google_raises(error_answer(Protocol.GEMINI, Fault(kind, "told")))
+    assert isinstance(raised, errors.ClientError if code < 500 else errors.ServerError)
+    assert (raised.code, raised.status, raised.message) == (code, status, "told")
+
+
+def test_gemini_is_told_in_the_body_how_long_to_wait_and_what_is_wrong() -> None:
+    """A duration as protobuf writes it; the field; the reason where the status has no word for it."""
+
+    def details(fault: Fault, param: str | None = None) -> list[dict[str, Any]]:
+        error = json.loads(error_answer(Protocol.GEMINI, fault, param=param).body)["error"]
+        return [one | {"@type": one["@type"].rpartition(".")[2]} for one in error.get("details", [])]
+
+    for us, text in ((39 * S, "39s"), (500_000, "0.5s"), (1_000_001, "1.000001s"), (-5, "0s")):
+        fault = Fault(FaultKind.RATE_LIMITED, "", retry_after_us=us)
+        assert details(fault) == [{"@type": "RetryInfo", "retryDelay": text}]
+    (info,) = details(Fault(FaultKind.CONTEXT_OVERFLOW, ""))
+    assert (info["@type"], info["reason"]) == ("ErrorInfo", "context_length_exceeded")
+    refused = fault_of(Untranslatable("cachedContent", "no word for it"))
+    info, bad = details(refused, "cachedContent")
+    assert (info["reason"], bad["@type"]) == ("unsupported_parameter", "BadRequest")
+    assert bad["fieldViolations"][0]["field"] == "cachedContent"
+    assert details(Fault(FaultKind.SERVER, "m")) == []
 
 
 @pytest.mark.parametrize(
@@ -126,6 +179,10 @@ def sdk_stream(protocol: Protocol, stream: bytes) -> None:
     def handler(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=stream)
 
+    if protocol is Protocol.GEMINI:
+        for _ in google(handler).models.generate_content_stream(model="m", contents="x"):
+            pass
+        return
     http = httpx2.Client(transport=httpx2.MockTransport(handler))
     if protocol is Protocol.ANTHROPIC:
         with anthropic.Anthropic(api_key="k", base_url="http://h", http_client=http) as claude:
@@ -149,7 +206,7 @@ def sdk_stream(protocol: Protocol, stream: bytes) -> None:
 def test_an_error_in_a_stream_raises_in_the_sdk(protocol: Protocol) -> None:
     """A stream that broke never looks like one that ended."""
     broke = Broke(Fault(FaultKind.OVERLOADED, "too much"), Unmetered())
-    with pytest.raises((openai.APIError, anthropic.APIError), match="too much"):
+    with pytest.raises((openai.APIError, anthropic.APIError, errors.APIError), match="too much"):
         sdk_stream(protocol, told(protocol, [Began("i", "m"), broke]))
 
 

@@ -1,4 +1,4 @@
-"""A GenerateContentResponse → Answer or Broke; also what one chunk of a stream says.
+"""A provider's GenerateContentResponse → Answer or Broke; also what one chunk of a stream says.
 
 Calls end with STOP like everything else, and may come without an id: then one is made from `call_prefix`,
 which the caller of this module keeps unique.
@@ -17,7 +17,7 @@ from refgate.dialects.json_text import as_list, as_map, as_text, dumps
 from refgate.dialects.spoken import Answer, Broke, Fault, FaultKind, Finish
 from refgate.dialects.usage import read_gemini
 
-__all__ = ["Chunk", "end_of", "read_answer", "read_chunk"]
+__all__ = ["Chunk", "end_of", "read_answer", "read_chunk", "text_of"]
 
 _FILTERED = frozenset(
     {
@@ -68,7 +68,8 @@ def read_answer(body: Any, *, call_prefix: str) -> Answer | Broke:
         return failed(fault, usage)
     if "candidates" not in body and "promptFeedback" not in body:
         return failed(broken("the answer has no candidates"), usage)
-    chunk = read_chunk(body, call_prefix=call_prefix, calls_before=0)
+    candidates = [as_map(one) for one in as_list(body.get("candidates"))]
+    chunk = read_chunk(body, candidates[0] if candidates else {}, call_prefix=call_prefix, calls_before=0)
     notes: list[str] = ["finish_missing"] if chunk.word is None else []
     if chunk.left_out:
         notes.append("parts_left_out")
@@ -87,7 +88,7 @@ def read_answer(body: Any, *, call_prefix: str) -> Answer | Broke:
         usage=usage,
         service_tier=chunk.tier,
         notes=tuple(notes),
-        others=tuple(_text_of(as_map(one)) for one in as_list(body.get("candidates"))[1:]),
+        others=tuple(text_of(one) for one in candidates[1:]),
     )
 
 
@@ -104,10 +105,12 @@ def end_of(word: str | None, *, called: bool) -> Finish | Fault | None:
     return None
 
 
-def read_chunk(body: dict[str, Any], *, call_prefix: str, calls_before: int) -> Chunk:
-    """One object; `calls_before` numbers the calls across the chunks of a stream."""
-    candidates = as_list(body.get("candidates"))
-    candidate = as_map(candidates[0]) if candidates else {}
+def read_chunk(
+    body: dict[str, Any], candidate: dict[str, Any], *, call_prefix: str, calls_before: int
+) -> Chunk:
+    """One object, and of its candidates the one that is the answer (empty where it is not in there);
+    `calls_before` numbers the calls across the chunks of a stream.
+    """
     parts: list[Part] = []
     left_out = False
     calls = calls_before
@@ -121,7 +124,7 @@ def read_chunk(body: dict[str, Any], *, call_prefix: str, calls_before: int) -> 
         elif said.keys() - {"thoughtSignature"}:
             left_out = True
     word = candidate.get("finishReason")
-    if not candidates and as_map(body.get("promptFeedback")).get("blockReason") is not None:
+    if not as_list(body.get("candidates")) and as_map(body.get("promptFeedback")).get("blockReason") is not None:
         word = "BLOCKED"
     usage = as_map(body.get("usageMetadata"))
     tier = as_text(usage.get("serviceTier")) or as_text(usage.get("trafficType"))
@@ -146,6 +149,7 @@ def _call(said: dict[str, Any], made_id: str) -> ToolCall:
     )
 
 
-def _text_of(candidate: dict[str, Any]) -> str:
+def text_of(candidate: dict[str, Any]) -> str:
+    """What a further candidate says, for counting."""
     parts = as_list(as_map(candidate.get("content")).get("parts"))
     return "".join(as_text(as_map(one).get("text")) for one in parts)

@@ -6,10 +6,12 @@ a stream without a finish reason was cut.
 
 from __future__ import annotations
 
+from typing import Any
+
 from refgate.dialects.canonical import Text, Thinking, ToolCall
 from refgate.dialects.faults import broken, fault_in_body, truncated
-from refgate.dialects.gemini.answer import end_of, read_chunk
-from refgate.dialects.json_text import as_list
+from refgate.dialects.gemini.answer import end_of, read_chunk, text_of
+from refgate.dialects.json_text import as_list, as_map
 from refgate.dialects.spoken import (
     Began,
     CallBegan,
@@ -18,6 +20,7 @@ from refgate.dialects.spoken import (
     Event,
     Fault,
     Finish,
+    OtherSaid,
     TextSaid,
     ThoughtSaid,
 )
@@ -29,13 +32,18 @@ __all__ = ["StreamReader"]
 
 
 class StreamReader(Watch):
-    """Reads a stream; `call_prefix` makes ids for calls that come without one."""
+    """Reads a stream; `call_prefix` makes ids for calls that come without one.
+
+    The candidate that speaks first is the answer; others are counted, and must end as well.
+    """
 
     def __init__(self, *, call_prefix: str) -> None:
         super().__init__()
         self._prefix = call_prefix
         self._calls = 0
         self._word: str | None = None
+        self._main: int | None = None
+        self._others: dict[int, bool] = {}  # further candidates, and whether they ended
 
     def read(self, frame: Frame) -> list[Event]:
         body = parsed(frame)
@@ -46,12 +54,11 @@ class StreamReader(Watch):
         fault = fault_in_body(body)
         if fault is not None:
             return self.broke(fault)
-        chunk = read_chunk(body, call_prefix=self._prefix, calls_before=self._calls)
+        mine, others = self._apart(body)
+        chunk = read_chunk(body, mine, call_prefix=self._prefix, calls_before=self._calls)
         self.served(chunk.model, chunk.tier)
         if chunk.left_out:
             self.note("parts_left_out")
-        if len(as_list(body.get("candidates"))) > 1:
-            self.note("choices_left_out")
         events: list[Event] = []
         if not self.began:
             self.began = True
@@ -67,11 +74,28 @@ class StreamReader(Watch):
                     self._calls += 1
         if chunk.word is not None:
             self._word = chunk.word
-            self.over = True
-        return events
+        self.over = self._word is not None and all(self._others.values())
+        return [*events, *others]
+
+    def _apart(self, body: dict[str, Any]) -> tuple[dict[str, Any], list[Event]]:
+        """The candidate that is the answer, and what the others say."""
+        mine: dict[str, Any] = {}
+        said: list[Event] = []
+        for one in map(as_map, as_list(body.get("candidates"))):
+            given = one.get("index")
+            index = given if isinstance(given, int) else 0
+            if self._main is None:
+                self._main = index
+            if index == self._main:
+                mine = one
+                continue
+            self._others[index] = self._others.get(index, False) or one.get("finishReason") is not None
+            if text := text_of(one):
+                said.append(OtherSaid(index, text))
+        return mine, said
 
     def closing(self) -> list[Event]:
-        if self._word is None:
+        if not self.over:
             return self.broke(truncated())
         finish = end_of(self._word, called=self._calls > 0)
         if isinstance(finish, Fault):
