@@ -211,9 +211,9 @@ async def deliver(reply: Reply, ending: Ending, receive: Receive, send: Send) ->
     if ending.how in ("close", "reset", "garbage"):
         await _break(ending.how, send)
         return Sent(None, (), 0, False, _breaker(ending.how))
-    if ending.how == "cut":
-        return await _cut(reply, min(ending.at, len(reply.body)), ending.then, send)
     declared = reply.declared_length
+    if ending.how == "cut":  # before the end that was announced, true or not
+        return await _cut(reply, min(ending.at, len(reply.body), max(0, declared - 1)), ending.then, send)
     if declared > len(reply.body):  # A server that promises more than it has can only hang up.
         return await _cut(reply, len(reply.body), "close", send)
     sent = await _written(reply, declared, True, send)
