@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsStreaming
+from google.genai import types
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
@@ -16,19 +17,23 @@ from openai.types.responses.response_create_params import ResponseCreateParamsSt
 
 from refgate.dialects.canonical import Malformed, Protocol, Untranslatable
 from refgate.dialects.carriage import FIELDS, table
+from refgate.dialects.gemini.calling import snake
 from refgate.dialects.json_text import parse_object
 from refgate.dialects.registry import read_request, write_request
 from tests.refgate.dialect_kit import CALLERS, PROVIDERS
-from tests.refgate.test_dialect_requests import CHAT_TALK, CLAUDE_TALK, RESPONSES_TALK
+from tests.refgate.test_dialect_requests import CHAT_TALK, CLAUDE_TALK, GEMINI_TALK, RESPONSES_TALK
 
 TALKS = {
     Protocol.OPENAI_CHAT: CHAT_TALK,
     Protocol.OPENAI_RESPONSES: RESPONSES_TALK,
     Protocol.ANTHROPIC: CLAUDE_TALK,
+    Protocol.GEMINI: GEMINI_TALK,
 }
 
 # Places whose inside is the caller's own: it is carried whole, not looked at.
-FREE = frozenset({"parameters", "input_schema", "schema", "arguments"})
+FREE = frozenset(
+    {"parameters", "input_schema", "schema", "arguments", "args", "response", "parametersJsonSchema"}
+)
 
 # Fields with a value that each protocol takes, and that asks for something.
 ASKING: dict[Protocol, dict[str, Any]] = {
@@ -125,18 +130,67 @@ ASKING: dict[Protocol, dict[str, Any]] = {
         "user_profile_id": "p",
         "workspace_id": "w",
     },
+    Protocol.GEMINI: {
+        "systemInstruction": {"parts": [{"text": "other words"}]},
+        "tools": [],
+        "toolConfig": {"functionCallingConfig": {"mode": "NONE"}},
+        "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
+        "cachedContent": "c",
+        "labels": {"a": "b"},
+        "store": True,
+        "continuationToken": "t",
+        "serviceTier": "flex",
+        "generationConfig.maxOutputTokens": 77,
+        "generationConfig.temperature": 0.25,
+        "generationConfig.topP": 0.25,
+        "generationConfig.topK": 7,
+        "generationConfig.stopSequences": ["STOP"],
+        "generationConfig.seed": 77,
+        "generationConfig.frequencyPenalty": 0.25,
+        "generationConfig.presencePenalty": 0.25,
+        "generationConfig.thinkingConfig": {"thinkingBudget": 2000, "includeThoughts": True},
+        "generationConfig.responseMimeType": "application/json",
+        "generationConfig.responseSchema": {"type": "OBJECT"},
+        "generationConfig.responseJsonSchema": {"type": "object"},
+        "generationConfig.candidateCount": 2,
+        "generationConfig.responseLogprobs": True,
+        "generationConfig.logprobs": 2,
+        "generationConfig.responseModalities": ["AUDIO"],
+        "generationConfig.responseFormat": [{"text": {}}],
+        "generationConfig.speechConfig": {"languageCode": "de-DE"},
+        "generationConfig.imageConfig": {"aspectRatio": "1:1"},
+        "generationConfig.mediaResolution": "MEDIA_RESOLUTION_LOW",
+        "generationConfig.audioTimestamp": True,
+        "generationConfig.audioTranscriptionConfig": {"a": 1},
+        "generationConfig.translationConfig": {"a": 1},
+        "generationConfig.enableAffectiveDialog": True,
+        "generationConfig.enableEnhancedCivicAnswers": True,
+        "generationConfig.routingConfig": {"autoMode": {}},
+        "generationConfig.modelSelectionConfig": {"a": 1},
+    },
 }
 
 
 def sent(source: Protocol, target: Protocol, body: dict[str, Any]) -> Any:
-    request = read_request(source, parse_object(json.dumps(body).encode()))
+    request = read_request(source, parse_object(json.dumps(body).encode()), model="m", stream=True)
     return json.loads(write_request(request, source, target, "theirs", max_tokens_default=4096))
 
 
 def base(source: Protocol, name: str) -> dict[str, Any]:
     """The talk without what would contradict the field under test."""
     clash = {"max_tokens": "max_completion_tokens", "user": "safety_identifier"}.get(name)
-    return {key: value for key, value in TALKS[source].items() if key not in (name, clash)}
+    talk = {key: value for key, value in TALKS[source].items() if key not in (name, clash)}
+    if name.startswith("generationConfig."):
+        config = talk["generationConfig"].items()
+        talk["generationConfig"] = {key: value for key, value in config if f"generationConfig.{key}" != name}
+        if "thinking" in name:
+            talk["generationConfig"] |= {"maxOutputTokens": 5000, "temperature": 1}
+    return talk
+
+
+def with_field(body: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
+    first, _, inner = name.partition(".")
+    return {**body, first: {**body[first], inner: value} if inner else value}
 
 
 @pytest.mark.parametrize("target", PROVIDERS)
@@ -148,13 +202,15 @@ def test_every_field_is_carried_or_refused(source: Protocol, target: Protocol, n
     if source is target:
         return  # bytes pass
     plain = base(source, name)
-    asking = {**plain, name: ASKING[source][name]}
+    asking = with_field(plain, name, ASKING[source][name])
+    if "Schema" in name:
+        asking["generationConfig"]["responseMimeType"] = "application/json"
     if name in ("tools", "max_tokens"):
         plain[name] = TALKS[source].get(name)  # one does without neither: the talk's own
     try:
         shown = sent(source, target, asking)
     except Untranslatable as refused:
-        assert refused.field.split(".")[0] == name
+        assert f"{refused.field}.".startswith((f"{name}.", f"{name}["))
         return
     assert table(source, target)[name] is None, f"{name} is refused in the table and went through"
     assert shown != sent(source, target, plain), f"{name} made no difference"
@@ -174,6 +230,20 @@ def test_the_table_knows_every_field_of_the_vendors_sdk(source: Protocol, params
     assert set(get_type_hints(params)) <= set(FIELDS[source]), set(get_type_hints(params)) - set(
         FIELDS[source]
     )
+
+
+def test_the_table_knows_every_field_that_googles_sdk_sends() -> None:
+    """The SDK says nothing of what it sends but in its own configuration, flat."""
+    elsewhere = {
+        "http_options",
+        "should_return_http_response",
+        "automatic_function_calling",
+        "automatic_continuation",
+    }
+    refused_there = {"model_armor_config", "generation_output_config"}
+    names = {*types.GenerateContentConfig.model_fields, *types.GenerationConfig.model_fields}
+    known = {snake(name.removeprefix("generationConfig.")) for name in FIELDS[Protocol.GEMINI]}
+    assert names - elsewhere - refused_there <= known, names - elsewhere - refused_there - known
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
@@ -199,7 +269,7 @@ def test_an_unknown_member_anywhere_is_refused_by_its_name(
     """In messages, parts, tools, choices: at any depth but inside the caller's own schemas and arguments."""
     assume(source is not target)
     body = copy.deepcopy(TALKS[source])
-    known = {"id", "status", "type", "name", *FIELDS[source]}
+    known = {"id", "status", "type", "name", "role", "parts", "text", *FIELDS[source]}
     assume(name not in known)
     data.draw(st.sampled_from(objects(body)))[name] = value
     with pytest.raises(Untranslatable) as refused:

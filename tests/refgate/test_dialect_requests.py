@@ -25,7 +25,7 @@ PIXEL = "iVBORw0KGgo="
 
 def sent(source: Protocol, target: Protocol, body: dict[str, Any] | str) -> dict[str, Any]:
     text = body if isinstance(body, str) else json.dumps(body)
-    request = read_request(source, parse_object(text.encode()))
+    request = read_request(source, parse_object(text.encode()), model="m", stream=True)
     out: dict[str, Any] = json.loads(
         write_request(request, source, target, "theirs", max_tokens_default=4096)
     )
@@ -209,6 +209,8 @@ def test_one_talk_reaches_every_provider_in_its_own_words() -> None:
     assert sent(RESPONSES, CLAUDE, RESPONSES_TALK) == without(
         {**CLAUDE_TALK, "model": "theirs"}, "stop_sequences"
     )
+    assert sent(GEMINI, CHAT, GEMINI_TALK) == expected
+    assert sent(GEMINI, CLAUDE, GEMINI_TALK) == {**CLAUDE_TALK, "model": "theirs"}
 
 
 def test_numbers_go_out_as_they_came() -> None:
@@ -523,7 +525,7 @@ def test_every_provider_has_its_path() -> None:
 
 def test_the_table_names_every_field() -> None:
     """For each caller and provider: carried, or refused with a reason."""
-    for source in (CHAT, RESPONSES, CLAUDE):
+    for source in (CHAT, RESPONSES, CLAUDE, GEMINI):
         for target in (CHAT, CLAUDE, GEMINI):
             rows = table(source, target)
             assert rows.keys() == FIELDS[source].keys()
