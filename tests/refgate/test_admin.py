@@ -10,8 +10,10 @@ import pytest
 
 from refgate.admin import TABLES
 from refgate.store.chats import SqliteChats
+from refgate.store.database import Database
 from tests.refgate.chats_kit import chat_attempt, new_chat
 from tests.refgate.edge_kit import World, code, played
+from tests.refgate.ledger_kit import connect
 
 FIELDS = {
     "accounts": "account granted_nanos available_nanos held_nanos settled_nanos budget_nanos",
@@ -51,8 +53,10 @@ def test_every_table_has_its_fields(tmp_path: Path) -> None:
         await asyncio.sleep(25)
         await world.poll()
         await asyncio.sleep(1)
-        chats = SqliteChats(world.gateway.store.database)
+        database = Database(lambda: connect(world.path))
+        chats = SqliteChats(database)
         assert await chats.admit(new_chat()) is None and await chats.begin(chat_attempt(), lease_until_us=1)
+        database.close()
         assert set(FIELDS) == set(TABLES)
         for table, fields in FIELDS.items():
             rows = await world.rows(table)
