@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Literal
+from typing import Literal, Protocol
 
 from fakes.journal import Headers, Journal
 from fakes.time import SimLoop
@@ -19,7 +19,7 @@ from fakes.wire import DirectClient, Wire, WireError
 from scenarios.history import Got, Left, Sent
 from scenarios.outcomes import header, outcome_of
 
-__all__ = ["Call", "Client", "Ended", "Order"]
+__all__ = ["Call", "Client", "Ended", "Listener", "Order"]
 
 _ANSWER_MAX = 64 * 1024 * 1024
 
@@ -27,17 +27,17 @@ _ANSWER_MAX = 64 * 1024 * 1024
 class Call:
     """One logical call: what it is known by, and how many requests were made for it."""
 
-    __slots__ = ("_attempts", "key", "nonce", "number")
+    __slots__ = ("attempts", "key", "nonce", "number")
 
     def __init__(self, number: int, key: str | None) -> None:
         self.number = number
         self.nonce = f"n{number:05d}"
         self.key = key
-        self._attempts = 0
+        self.attempts = 0
 
     def attempt(self) -> int:
-        self._attempts += 1
-        return self._attempts
+        self.attempts += 1
+        return self.attempts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,17 +66,26 @@ class Ended:
     headers: Headers = ()
     body: bytes = b""
     left: bool = False
+    broken: str | None = None  # the class of the wire error that ended it
 
     @property
     def lost(self) -> bool:
         """No whole answer came, though the client waited for one."""
-        return self.status is None and not self.left
+        return self.broken is not None
 
     @property
     def retry_after_us(self) -> int:
         """What the answer asks for; dates and other forms count as nothing."""
         text = header(self.headers, "retry-after") or ""
         return int(text) * 1_000_000 if text.isascii() and text.isdigit() and len(text) < 6 else 0
+
+
+class Listener(Protocol):
+    """Who hears an answer as it comes. `hear` answers whether that was enough, and the client leaves."""
+
+    def head(self, status: int, headers: Headers) -> None: ...
+
+    def hear(self, chunk: bytes) -> bool: ...
 
 
 class Client:
@@ -113,8 +122,8 @@ class Client:
                 index = call.number
         return self._replicas[index % len(self._replicas)]
 
-    async def send(self, call: Call, order: Order) -> Ended:
-        """Send one request, and wait for its end as long as the client bears."""
+    def sets_out(self, call: Call, order: Order) -> tuple[int, str]:
+        """One more request for the call, about to be sent: which attempt it is, and to which replica."""
         attempt = call.attempt()
         to = self._replica(call)
         self._journal.record(
@@ -136,9 +145,12 @@ class Client:
                 task_id=order.task_id,
             )
         )
-        leaves_us = order.leaves_after_us
-        leaves = leaves_us is not None and leaves_us < order.timeout_us
-        patience_us = leaves_us if leaves and leaves_us is not None else order.timeout_us
+        return attempt, to
+
+    async def send(self, call: Call, order: Order) -> Ended:
+        """Send one request, and wait for its end as long as the client bears."""
+        attempt, to = self.sets_out(call, order)
+        patience_us, leaves = _patience(order)
         try:
             async with asyncio.timeout(patience_us / 1_000_000):
                 answer = await self._direct.request(
@@ -146,16 +158,54 @@ class Client:
                 )
         except TimeoutError:
             if leaves:
-                self._journal.record(
-                    Left(t_us=self._loop.now_us, at=order.who, call=call.number, attempt=attempt, op=order.op)
-                )
-                return Ended("info", left=True)
-            return self._got(call, attempt, order, error="ReadTimeout")
+                return self.left(call, attempt, order)
+            return self.got(call, attempt, order, error="ReadTimeout")
         except WireError as broken:
-            return self._got(call, attempt, order, error=type(broken).__name__)
-        return self._got(call, attempt, order, status=answer.status, headers=answer.headers, body=answer.body)
+            return self.got(call, attempt, order, error=type(broken).__name__)
+        return self.got(call, attempt, order, status=answer.status, headers=answer.headers, body=answer.body)
 
-    def _got(
+    async def listen(self, call: Call, order: Order, listener: Listener) -> Ended:
+        """Send one request, and hear its answer as it comes; a listener that has enough leaves."""
+        attempt, to = self.sets_out(call, order)
+        patience_us, leaves = _patience(order)
+        status: int | None = None
+        headers: Headers = ()
+        parts: list[bytes] = []
+        size = 0
+        error: str | None = None
+        answer = self._direct.stream(
+            order.method, f"http://{to}.test{order.path}", headers=order.headers, body=order.body
+        )
+        try:
+            async with asyncio.timeout(patience_us / 1_000_000), answer:
+                status, headers = answer.status, answer.headers
+                listener.head(status, headers)
+                async for chunk in answer.chunks():
+                    parts.append(chunk)
+                    size += len(chunk)
+                    if size > _ANSWER_MAX:
+                        raise WireError(f"the answer has more than {_ANSWER_MAX} bytes")
+                    if listener.hear(chunk):
+                        return self.left(call, attempt, order, status=status, headers=headers)
+        except TimeoutError:
+            if leaves:
+                return self.left(call, attempt, order, status=status, headers=headers)
+            error = "ReadTimeout"
+        except WireError as broken:
+            error = type(broken).__name__
+        body = b"".join(parts)
+        return self.got(call, attempt, order, status=status, headers=headers, body=body, error=error)
+
+    def left(
+        self, call: Call, attempt: int, order: Order, *, status: int | None = None, headers: Headers = ()
+    ) -> Ended:
+        """Write down that the client went away before the end."""
+        self._journal.record(
+            Left(t_us=self._loop.now_us, at=order.who, call=call.number, attempt=attempt, op=order.op)
+        )
+        return Ended("info", status, headers, left=True)
+
+    def got(
         self,
         call: Call,
         attempt: int,
@@ -166,6 +216,7 @@ class Client:
         body: bytes = b"",
         error: str | None = None,
     ) -> Ended:
+        """Write down how the request ended; with an `error` what came of its answer is not the whole."""
         outcome = outcome_of(status, error=error, headers=headers)
         self._journal.record(
             Got(
@@ -182,4 +233,12 @@ class Client:
                 complete=error is None,
             )
         )
-        return Ended(outcome, status, headers, body)
+        return Ended(outcome, status, headers, body, broken=error)
+
+
+def _patience(order: Order) -> tuple[int, bool]:
+    """How long this client waits, and whether it then leaves of its own will."""
+    leaves_us = order.leaves_after_us
+    if leaves_us is not None and leaves_us < order.timeout_us:
+        return leaves_us, True
+    return order.timeout_us, False

@@ -1,18 +1,24 @@
 """What happened in a run, counted by name: the words that a scenario's `counts` and `reached` may use.
 
-Clients: `sent`, `ok`, `fail`, `info`, `left`, `lost` (no answer), `retried`, `replay`, `status_429` …, and
-the gateway's own codes as they are (`in_flight` …). Providers and billing: `submitted`, `polled`, `fetched`,
+Clients: `sent`, `ok`, `fail`, `info`, `left`, `lost` (no whole answer), `retried`, `replay`, `status_429` …,
+and the gateway's own codes as they are (`in_flight` …). Chats, what their clients made of them: `chat_ok`,
+`chat_error`, `chat_left`, `chat_lost`, and of these `streams`, `embeddings`, `by_openai`, `by_anthropic`,
+`error_*`; and `cached`. Providers and billing: `submitted`, `polled`, `fetched`,
 `task_accepted`, `task_rejected`, `task_succeeded`, `task_failed`, `reserved`, `finalized`,
-`billing_refused`, and every act by its name (`rate_limited` …). The timeline: `crash`, `crash_await`,
+`billing_refused`, `chat_accepted`, `chat_refused`, `chat_cut` (broken off before its end), and every act by
+its name (`rate_limited` …). The timeline: `crash`, `crash_await`,
 `crash_commit`, `restart`, `stop`, `store_fault`, `unapplied`, `start_failed`, `escaped`, and every link fault
 by its name (`reset_after` …). The gateway's last word on its calls: `call_success`, `call_failed` …,
-`reason_*`, `flag_*`, `state_*`, `late`. Probes count in `probe_ok` alone.
+`reason_*`, `flag_*`, `state_*`, `late`; on chats `ended_*`, `reason_*`, `flag_*`, `usage_*` (its source),
+`failover` (served by another backend than the first asked); on its attempts `attempts`, `emergency`,
+`upstream_429` …, `fault_*`, `cooldown` (rate-limited: the backend cools down). Probes count in `probe_ok`
+alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fakes.journal import (
@@ -20,6 +26,9 @@ from fakes.journal import (
     BillingFinalized,
     BillingRefused,
     BillingReserved,
+    ChatAccepted,
+    ChatEnded,
+    ChatRefused,
     Fact,
     Received,
     TaskAccepted,
@@ -28,9 +37,11 @@ from fakes.journal import (
 )
 from scenarios.gateways import PROBE
 from scenarios.history import (
+    CHAT_OPS,
     Crashed,
     Escaped,
     Got,
+    Heard,
     History,
     Left,
     LinkChanged,
@@ -42,13 +53,15 @@ from scenarios.history import (
     StoreFaulted,
     Unapplied,
 )
-from scenarios.outcomes import ERROR_HEADER, REPLAY_HEADER, header
+from scenarios.outcomes import CACHE_HEADER, ERROR_HEADER, REPLAY_HEADER, header
 
 __all__ = ["calls_at_the_end", "count"]
 
 _PLAIN: Mapping[type[Fact], str] = {
     TaskAccepted: "task_accepted",
     TaskRejected: "task_rejected",
+    ChatAccepted: "chat_accepted",
+    ChatRefused: "chat_refused",
     BillingReserved: "reserved",
     BillingFinalized: "finalized",
     BillingRefused: "billing_refused",
@@ -76,13 +89,47 @@ def count(history: History) -> Counter[str]:
         counted.update(_names(fact))
     for row in calls_at_the_end(history):
         counted.update(_row_names(row))
+    _count_chats(history, counted)
     return counted
 
 
 def calls_at_the_end(history: History) -> tuple[Mapping[str, Any], ...]:
     """The gateway's last word on its calls, probes left out."""
-    last = [fact for fact in history.of(Observed) if fact.what == "calls" and fact.final]
-    return tuple(row for row in last[-1].rows if row.get("account") != PROBE) if last else ()
+    return tuple(row for row in _at_the_end(history, "calls") if row.get("account") != PROBE)
+
+
+def _at_the_end(history: History, what: str) -> Sequence[Mapping[str, Any]]:
+    last = [fact for fact in history.of(Observed) if fact.what == what and fact.final]
+    return last[-1].rows if last else ()
+
+
+def _count_chats(history: History, counted: Counter[str]) -> None:
+    """The gateway's last word on its chats and on their attempts, probes left out."""
+    chats = {row["call_id"]: row for row in _at_the_end(history, "chats") if row.get("account") != PROBE}
+    first: dict[str, Any] = {}
+    for attempt in _at_the_end(history, "chat_attempts"):
+        if attempt["call_id"] in chats:
+            if attempt.get("number") == 1:
+                first[attempt["call_id"]] = attempt.get("backend")
+            counted.update(_attempt_names(attempt))
+    for call_id, row in chats.items():
+        for column, prefix in (("outcome", "ended"), ("reason", "reason"), ("usage_source", "usage")):
+            if row.get(column):
+                counted[f"{prefix}_{row[column]}"] += 1
+        counted.update(f"flag_{flag}" for flag in row.get("flags") or ())
+        counted["failover"] += row.get("backend") not in (None, first.get(call_id))
+
+
+def _attempt_names(row: Mapping[str, Any]) -> Iterator[str]:
+    yield "attempts"
+    if row.get("lane") == "emergency":
+        yield "emergency"
+    if row.get("status") is not None:
+        yield f"upstream_{row['status']}"
+    if row.get("failure"):
+        yield f"fault_{row['failure']}"
+        if row["failure"] == "rate_limited":
+            yield "cooldown"
 
 
 def _of_probe(fact: Fact, nonces: set[str | None]) -> bool:
@@ -94,16 +141,31 @@ def _names(fact: Fact) -> Iterator[str]:
     match fact:
         case Sent():
             yield "sent"
-            if fact.attempt > 1 and fact.op == "submit":
+            if fact.attempt > 1 and (fact.op == "submit" or fact.op in CHAT_OPS):
                 yield "retried"
         case Got():
             yield fact.outcome
-            yield f"status_{fact.status}" if fact.status is not None else "lost"
+            yield f"status_{fact.status}" if fact.error is None else "lost"
             code = header(fact.headers, ERROR_HEADER)
             if code is not None:
                 yield code
             if header(fact.headers, REPLAY_HEADER) == "true":
                 yield "replay"
+            if header(fact.headers, CACHE_HEADER) == "hit":
+                yield "cached"
+        case Heard():
+            yield f"chat_{fact.outcome}"
+            if fact.stream:
+                yield "streams"
+            if fact.protocol == "openai_embeddings":
+                yield "embeddings"
+            if fact.via != "plain":
+                yield f"by_{fact.via}"
+            if fact.error is not None:
+                yield f"error_{fact.error}"
+        case ChatEnded():
+            if not fact.complete:
+                yield "chat_cut"
         case Received() if fact.op in _RECEIVED:
             yield _RECEIVED[fact.op]
         case TaskEnded():

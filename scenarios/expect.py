@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from scenarios.counts import count
 from scenarios.gateways import PROBE
-from scenarios.history import Got, History, Observed, Sent
+from scenarios.history import CHAT_OPS, Got, Heard, History, Observed, Sent
 from scenarios.model import Expect
 from scenarios.units import amount_text, parse_claim
 
@@ -64,7 +64,11 @@ def _settled(history: History) -> dict[str, int]:
 
 
 def _served(history: History) -> tuple[int, int]:
-    """Calls of which some submit was answered ok, of all calls that clients submitted."""
-    submitted = {sent.call for sent in history.of(Sent) if sent.op == "submit" and sent.account != PROBE}
+    """Calls that were served, of all that clients made: tasks of which some submit was answered ok, and
+    chats whose client has heard the whole answer."""
+    sent = [one for one in history.of(Sent) if one.account != PROBE]
+    submitted = {one.call for one in sent if one.op == "submit"}
+    asked = {one.call for one in sent if one.op in CHAT_OPS}
     ok = {got.call for got in history.of(Got) if got.op == "submit" and got.outcome == "ok"}
-    return len(ok & submitted), len(submitted)
+    heard = {one.call for one in history.of(Heard) if one.outcome == "ok"}
+    return len(ok & submitted) + len(heard & asked), len(submitted) + len(asked)

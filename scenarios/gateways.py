@@ -27,6 +27,7 @@ __all__ = [
     "canary_of_provider",
     "environ",
     "gateway_config",
+    "models",
     "names",
     "with_probe",
 ]
@@ -88,6 +89,12 @@ def with_probe(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def models(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The models that the configuration serves, by name."""
+    found = config.get("models")
+    return found if isinstance(found, Mapping) else {}
+
+
 def canary_of_provider(name: str) -> str:
     return f"canary-provider-{name}"
 
@@ -113,7 +120,7 @@ def environ(config: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path, name in _env_names(config, ()):
         match path:
-            case ("providers", provider, *_):
+            case ("providers" | "backends", provider, *_):
                 found[name] = canary_of_provider(provider)
             case ("callers", caller, *_):
                 found[name] = canary_of_caller(caller)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from fakes.journal import Fact, Headers, Journal, line
 
 __all__ = [
+    "CHAT_OPS",
     "AppFailed",
     "Calm",
     "Crashed",
@@ -34,6 +35,10 @@ __all__ = [
     "StoreFaulted",
     "Unapplied",
 ]
+
+
+CHAT_OPS = frozenset({"chat", "embed"})
+"""What clients ask of models, and pay for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +74,7 @@ class Got(Fact):
     attempt: int
     op: str
     outcome: str
-    status: int | None  # None: no answer, see `error`
+    status: int | None  # None: no answer, see `error`; with an `error`, what came of a stream that broke
     headers: Headers = ()
     body: bytes = b""
     error: str | None = None  # class name of the wire error
@@ -103,7 +108,8 @@ class Heard(Fact):
     complete: bool  # the protocol's end was heard (and the body's): nothing is missing that was meant to come
     calls: tuple[tuple[str, str], ...] = ()  # tool calls: name, and arguments as they came
     named: str | None = None  # the model that the answer names
-    longest_us: int = 0  # the longest silence between two arrivals of its last attempt
+    call_id: str | None = None  # as the last answer's headers name the call
+    longest_us: int = 0  # the longest silence of its last attempt: from the request on, between two arrivals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

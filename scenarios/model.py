@@ -195,7 +195,9 @@ class Scenario(Part):
             if isinstance(block, TaskTraffic) and not isinstance(
                 self.providers.get(block.provider), ProviderPart
             ):
-                wrong.append(f"traffic.{index}.provider: {block.provider} is no provider of tasks")
+                wrong.append(
+                    f"traffic.{index}.provider: {block.provider} is not one of the providers of tasks"
+                )
         for index, link in enumerate(self.links):
             wrong += [
                 f"links.{index}: {end} is no end of a link" for end in (link.src, link.dst) if end not in ends

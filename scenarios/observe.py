@@ -21,9 +21,11 @@ from scenarios.gateways import CANARY_ADMIN
 from scenarios.history import Observed
 from scenarios.replica import Replica
 
-__all__ = ["TABLES", "Observer", "Unreadable"]
+__all__ = ["CHAT_TABLES", "TABLES", "Observer", "Unreadable"]
 
 TABLES = ("accounts", "calls", "attempts", "holds", "entries", "intents")
+CHAT_TABLES = ("chats", "chat_attempts", "requests", "debug")
+"""What is read as well where the gateway serves models."""
 
 _LIMIT = 500
 _PAGES_MAX = 10_000
@@ -43,12 +45,16 @@ def _has_ended(call: Mapping[str, Any]) -> bool:
     return call["state"] in _ENDED
 
 
+def _chat_has_ended(chat: Mapping[str, Any]) -> bool:
+    return bool(chat["state"] == "ended")
+
+
 class Unreadable(RuntimeError):
     """The read API did not answer as it must."""
 
 
 class Observer:
-    """Reads one world. It asks the first replica that listens."""
+    """Reads one world. It asks the first replica that listens. `chats`: the gateway serves models."""
 
     def __init__(
         self,
@@ -58,11 +64,13 @@ class Observer:
         journal: Journal,
         replicas: Sequence[Replica],
         billing: BillingService | None,
+        chats: bool,
     ) -> None:
         self._loop = loop
         self._journal = journal
         self._replicas = replicas
         self._billing = billing
+        self._chats = chats
         self._direct = DirectClient(wire, "observer")
         self._over: dict[str, str] = {}  # table → the last of its first rows that are all over
 
@@ -90,15 +98,16 @@ class Observer:
     async def everything(self) -> None:
         """The last reading: every table, and billing's own books."""
         await self.accounts(final=True)
-        for table in TABLES[1:]:
+        for table in (*TABLES[1:], *(CHAT_TABLES if self._chats else ())):
             self._record(*await self._read(table), final=True)
         if self._billing is not None:
             self._record(self._billing.name, "holds", tuple(self._billing.holds()), final=True)
 
     async def at_rest(self) -> bool:
-        """Whether every call has ended, every intent is delivered and no hold is open."""
+        """Whether every call and chat has ended, every intent is delivered and no hold is open."""
         try:
             rest = await self._rests("intents", _is_done) and await self._rests("calls", _has_ended)
+            rest = rest and (not self._chats or await self._rests("chats", _chat_has_ended))
         except Unreadable:
             return False
         return rest and (

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["ERROR_HEADER", "REPLAY_HEADER", "header", "outcome_of"]
+__all__ = ["CACHE_HEADER", "ERROR_HEADER", "REPLAY_HEADER", "header", "outcome_of"]
 
 ERROR_HEADER = "x-refgate-error"
 REPLAY_HEADER = "x-idempotent-replay"
+CACHE_HEADER = "x-cache"
 
 _NEVER_SENT = frozenset({"ConnectFailed", "ConnectTimeout", "PoolTimeout", "RequestInvalid"})
 # A 409 says that the first attempt is still at work; 408 and 425 say nothing of what was done.

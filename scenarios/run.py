@@ -1,9 +1,9 @@
 """One scenario, one seed, one run: build, play, calm down, settle, look, judge.
 
 The order is always the same: the replicas start; clients and timeline play; the faults end (`Calm`);
-everything may settle, as long as the scenario allows; one plain call per provider shows that the gateway is
-alive; the read API is read to its end; the history is judged. Everything is decided by the scenario, the
-seed and the gateway: the same three give the same history, line by line.
+everything may settle, as long as the scenario allows; one plain call per provider of tasks and per model
+shows that the gateway is alive; the read API is read to its end; the history is judged. Everything is
+decided by the scenario, the seed and the gateway: the same three give the same history, line by line.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fakes.journal import Journal, JournalFull
+from fakes.tasks import TaskProvider
 from fakes.time import Options, SimulationError, current_loop, run_virtual
 from scenarios import gateways
+from scenarios.chat_traffic import prepare
 from scenarios.checks import Finding, Verdict, judge
 from scenarios.database import kept
 from scenarios.declared import Declared
@@ -35,6 +37,7 @@ _REST_FIRST_S = 1.0
 _REST_MAX_S = 30.0
 _PAUSE_LOOK_S = 0.25
 _PAUSE_LOOKS_MAX = 240
+_LOG_S = 10.0  # what a log of requests may take to be written
 DETERMINISTIC = "deterministic"
 """The check that takes two runs: judged by whoever plays both."""
 
@@ -106,6 +109,7 @@ def play(
     """Play a scenario with a seed. `faults` stand in for its own; not `judged`: the history is enough."""
     if faults is not None:
         scenario = scenario.model_copy(update={"faults": faults})
+    prepare(scenario.traffic)
     journal = Journal()
     options = Options(
         schedule=scenario.schedule.order,
@@ -193,7 +197,7 @@ class _Stage:
         await _probe(world)
         await _settle(world, self._scenario.settle)
         watching.cancel()
-        await asyncio.sleep(1)
+        await asyncio.sleep(_LOG_S if world.models else 1)
         await _pause(world)
         world.settle_fakes()
         world.count_resources("final")
@@ -229,10 +233,13 @@ async def _pause(world: World) -> None:
 
 
 async def _probe(world: World) -> None:
-    """One plain call per provider, polled to its end."""
+    """One plain call per provider of tasks, polled to its end, and one per model."""
     async with asyncio.TaskGroup() as group:
-        for provider in world.providers:
-            group.create_task(world.traffic.probe(provider), name=f"probe {provider}")
+        for name, provider in world.providers.items():
+            if isinstance(provider, TaskProvider):
+                group.create_task(world.traffic.probe(name), name=f"probe {name}")
+        for model in world.models:
+            group.create_task(world.traffic.chats.probe(model), name=f"probe {model}")
 
 
 def _time_max_us(scenario: Scenario) -> int:

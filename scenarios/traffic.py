@@ -1,4 +1,4 @@
-"""What clients do: arrive, submit, poll, retry, repeat, leave.
+"""What clients do: arrive, submit, poll, retry, repeat, leave; chats are told in `scenarios.chat_traffic`.
 
 Each block of a scenario's traffic is played by its own tasks; a call's story is told by one function.
 All waiting is in virtual time, and every loop has an end: a client gives up, a retry has its number.
@@ -9,25 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fakes.journal import Headers
+from fakes.journal import Journal
 from fakes.time import SimLoop
+from fakes.wire import Wire
+from scenarios.arrivals import arrivals_of, caller_headers, lower, sleep, wants_retry
+from scenarios.chat_traffic import Chats
 from scenarios.client import Call, Client, Ended, Order
-from scenarios.gateways import PROBE, caller_of, canary_of_caller
-from scenarios.model import (
-    ChatTraffic,
-    HttpRequest,
-    HttpTraffic,
-    Poll,
-    ProviderPart,
-    Retry,
-    Scenario,
-    TaskTraffic,
-)
+from scenarios.gateways import PROBE
+from scenarios.model import ChatTraffic, HttpRequest, HttpTraffic, Poll, ProviderPart, Scenario, TaskTraffic
 from scenarios.wording import WORDINGS, Wording, end_of, poll_of, result_of, submit_body, task_id_in
 
 __all__ = ["PROXY", "Traffic"]
@@ -51,12 +45,20 @@ class Traffic:
     """The clients of one world."""
 
     def __init__(
-        self, scenario: Scenario, *, config: Mapping[str, Any], client: Client, loop: SimLoop
+        self,
+        scenario: Scenario,
+        *,
+        config: Mapping[str, Any],
+        client: Client,
+        wire: Wire,
+        loop: SimLoop,
+        journal: Journal,
     ) -> None:
         self._scenario = scenario
         self._config = config
         self._client = client
         self._loop = loop
+        self.chats = Chats(config, client=client, wire=wire, loop=loop, journal=journal)
 
     async def play(self) -> None:
         """Everything that clients do, to its end."""
@@ -69,7 +71,7 @@ class Traffic:
                     case HttpTraffic():
                         story = self._raw(name, block)
                     case ChatTraffic():
-                        raise NotImplementedError
+                        story = self.chats.play(name, block)
                 group.create_task(story, name=f"traffic {name}")
 
     async def probe(self, provider: str) -> None:
@@ -92,7 +94,7 @@ class Traffic:
 
     async def _tasks(self, name: str, block: TaskTraffic) -> None:
         shared = self._client.new_call(f"key-{name}") if block.key == "shared" else None
-        async with asyncio.TaskGroup() as group, aclosing(self._arrivals(name, block)) as arrivals:
+        async with asyncio.TaskGroup() as group, aclosing(arrivals_of(name, block, self._loop)) as arrivals:
             async for who, turns in arrivals:
                 group.create_task(self._task_client(who, name, block, shared, turns), name=who)
 
@@ -101,55 +103,22 @@ class Traffic:
     ) -> None:
         for turn in range(turns):
             if turn:
-                await self._sleep(block.pause)
+                await sleep(block.pause)
             await self._call(who, name, block, shared)
 
     async def _raw(self, name: str, block: HttpTraffic) -> None:
-        async with asyncio.TaskGroup() as group, aclosing(self._arrivals(name, block)) as arrivals:
+        async with asyncio.TaskGroup() as group, aclosing(arrivals_of(name, block, self._loop)) as arrivals:
             async for who, turns in arrivals:
                 group.create_task(self._raw_client(who, block, turns), name=who)
 
     async def _raw_client(self, who: str, block: HttpTraffic, turns: int) -> None:
         for turn in range(turns):
             if turn:
-                await self._sleep(block.pause)
+                await sleep(block.pause)
             call = self._client.new_call()
             for request in block.requests:
-                await self._sleep(request.wait)
+                await sleep(request.wait)
                 await self._client.send(call, self._raw_order(who, block, request))
-
-    async def _arrivals(
-        self, name: str, block: TaskTraffic | HttpTraffic
-    ) -> AsyncGenerator[tuple[str, int], None]:
-        """Who begins now, and how many turns it takes; the waiting between is done here."""
-        draw = self._loop.streams.get(f"traffic/{name}")
-        if block.rate is None or block.lasting is None:
-            starts = sorted(
-                (block.at + draw.randrange(block.spread + 1), number) for number in range(block.clients)
-            )
-            for at_us, number in starts:
-                await self._until(at_us)
-                yield f"{name}.{number}", block.times
-            return
-        gap_us, passed_us, number = 1 / block.rate, 0.0, 0
-        while True:
-            if block.arrivals == "random":
-                passed_us += draw.expovariate(float(block.rate))
-            else:
-                passed_us = float(gap_us * number)
-            if passed_us >= block.lasting:
-                return
-            await self._until(block.at + int(passed_us))
-            yield f"{name}.{number}", 1
-            number += 1
-
-    async def _until(self, at_us: int) -> None:
-        if at_us > self._loop.now_us:
-            await self._sleep(at_us - self._loop.now_us)
-
-    async def _sleep(self, span_us: int) -> None:
-        if span_us:
-            await asyncio.sleep(span_us / 1_000_000)
 
     # One call.
 
@@ -187,9 +156,9 @@ class Traffic:
         retry = block.retry
         wait_us = retry.wait if retry else 0
         for _ in range(retry.attempts - 1 if retry else 0):
-            if retry is None or not _wants_retry(retry, ended):
+            if retry is None or not wants_retry(retry, ended):
                 break
-            await self._sleep(max(wait_us, ended.retry_after_us))
+            await sleep(max(wait_us, ended.retry_after_us))
             wait_us = min(2 * wait_us, retry.wait_max)
             if call.key is None:  # Nothing ties the two together: to everybody else it is a new call.
                 call = self._new_call(name, block)
@@ -199,7 +168,7 @@ class Traffic:
 
     async def _repeated(self, call: Call, submit: _Submit, block: TaskTraffic) -> None:
         for _ in range(block.again.times if block.again else 0):
-            await self._sleep(block.again.after if block.again else 0)
+            await sleep(block.again.after if block.again else 0)
             await self._client.send(call, replace(submit.order, leaves_after_us=None))
         if block.repeat_with_other_body:
             other = self._client.new_call(call.key)
@@ -228,7 +197,7 @@ class Traffic:
         until_us = self._loop.now_us + poll.give_up
         order = self._poll_order(submit, poll, task_id, submit.order.account)
         while self._loop.now_us < until_us:
-            await self._sleep(poll.every)
+            await sleep(poll.every)
             ended = await self._client.send(call, order)
             end = end_of(submit.wording, ended.body) if ended.outcome == "ok" else None
             if end is None:
@@ -237,7 +206,7 @@ class Traffic:
             if result is not None:
                 await self._client.send(call, result)
             for _ in range(poll.keep_polling):
-                await self._sleep(poll.every)
+                await sleep(poll.every)
                 await self._client.send(call, order)
             break
         over.set()
@@ -249,7 +218,7 @@ class Traffic:
         order = self._poll_order(submit, poll, task_id, account)
         result = self._result_order(submit, task_id, account)
         while not over.is_set():
-            await self._sleep(poll.every)
+            await sleep(poll.every)
             await self._client.send(call, order)
         await self._client.send(call, order)
         if result is not None:
@@ -260,7 +229,7 @@ class Traffic:
     def _submit(self, who: str, block: TaskTraffic, call: Call) -> _Submit:
         wording = WORDINGS[self._scenario.providers[block.provider].wire]
         path = block.path or wording.submit
-        headers = {**dict(wording.headers), **_lower(block.headers)}
+        headers = {**dict(wording.headers), **lower(block.headers)}
         if call.key is not None:
             headers.setdefault("x-idempotency-key", call.key)
         order = Order(
@@ -269,7 +238,7 @@ class Traffic:
             method="POST",
             path=f"{PROXY}/{block.provider}{path}",
             account=block.thread or block.account,
-            headers=self.headers(block.account, headers, thread=block.thread, is_json=True),
+            headers=caller_headers(self._config, block.account, headers, thread=block.thread, is_json=True),
             body=submit_body(wording, call.nonce, block.body),
             provider=block.provider,
             timeout_us=block.timeout,
@@ -285,7 +254,7 @@ class Traffic:
             method=asked.method,
             path=f"{PROXY}/{submit.order.provider}{asked.path}",
             account=account,
-            headers=self.headers(account, {}, is_json=bool(asked.body)),
+            headers=caller_headers(self._config, account, {}, is_json=bool(asked.body)),
             body=asked.body,
             task_id=task_id,
             leaves_after_us=poll.leaves_after,
@@ -302,14 +271,14 @@ class Traffic:
             method=asked.method,
             path=f"{PROXY}/{submit.order.provider}{asked.path}",
             account=account,
-            headers=self.headers(account, {}),
+            headers=caller_headers(self._config, account, {}),
             body=b"",
             task_id=task_id,
             leaves_after_us=None,
         )
 
     def _raw_order(self, who: str, block: HttpTraffic, request: HttpRequest) -> Order:
-        headers = {**_lower(block.headers), **_lower(request.headers)}
+        headers = {**lower(block.headers), **lower(request.headers)}
         if request.filler is not None:
             body = b"x" * request.filler
         elif request.text is not None:
@@ -322,44 +291,14 @@ class Traffic:
             method=request.method,
             path=request.path,
             account=block.account or "",
-            headers=self.headers(block.account, headers, is_json=request.json_body is not None),
+            headers=caller_headers(
+                self._config, block.account, headers, is_json=request.json_body is not None
+            ),
             body=body,
             provider=_provider_in(request.path, self._scenario),
             timeout_us=block.timeout,
             leaves_after_us=block.leaves_after,
         )
-
-    def headers(
-        self,
-        account: str | None,
-        more: Mapping[str, str],
-        *,
-        thread: str | None = None,
-        is_json: bool = False,
-    ) -> Headers:
-        """The headers of a caller who acts for this account; what the block says stands above them."""
-        usual: dict[str, str] = {}
-        if account is not None:
-            caller = caller_of(self._config, account)
-            usual["authorization"] = f"Bearer {canary_of_caller(caller)}"
-            accounts = self._config.get("callers", {}).get(caller, {}).get("accounts", ())
-            if thread is None and accounts and accounts[0] != account:
-                thread = account
-        if thread is not None:
-            usual["x-thread-id"] = thread
-        if is_json:
-            usual["content-type"] = "application/json"
-        return tuple({**usual, **more}.items())
-
-
-def _wants_retry(retry: Retry, ended: Ended) -> bool:
-    if ended.left:
-        return False
-    return "lost" in retry.on if ended.lost else ended.status in retry.on
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
 
 
 def _provider_in(path: str, scenario: Scenario) -> str | None:

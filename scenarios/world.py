@@ -54,6 +54,7 @@ class World:
     ) -> None:
         self.scenario = scenario
         self.config = gateways.with_probe(gateways.gateway_config(scenario))
+        self.models = tuple(gateways.models(self.config))
         self.loop = loop
         self.journal = journal
         self.wire = Wire(loop)
@@ -87,7 +88,9 @@ class World:
         self.client = Client(
             loop=loop, wire=self.wire, journal=journal, replicas=names, balance=scenario.gateway.balance
         )
-        self.traffic = Traffic(scenario, config=self.config, client=self.client, loop=loop)
+        self.traffic = Traffic(
+            scenario, config=self.config, client=self.client, wire=self.wire, loop=loop, journal=journal
+        )
         self.timeline = Timeline(
             scenario.faults,
             replicas=self.replicas,
@@ -96,7 +99,12 @@ class World:
             journal=journal,
         )
         self.observer = Observer(
-            loop=loop, wire=self.wire, journal=journal, replicas=self.replicas, billing=self.billing
+            loop=loop,
+            wire=self.wire,
+            journal=journal,
+            replicas=self.replicas,
+            billing=self.billing,
+            chats=bool(self.models),
         )
 
     def _provider(self, name: str, part: ProviderPart | ChatProviderPart) -> TaskProvider | ChatProvider:
