@@ -9,7 +9,6 @@ from typing import Any
 import httpx2
 from google import genai
 from google.genai import types
-
 from hypothesis import strategies as st
 
 from refgate.dialects.assembly import assemble, merged
