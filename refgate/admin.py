@@ -16,7 +16,10 @@ from refgate.ports import Answer
 
 __all__ = ["TABLES", "page"]
 
-TABLES = ("accounts", "calls", "attempts", "holds", "entries", "intents", "chats", "chat_attempts")
+TABLES = (
+    *("accounts", "calls", "attempts", "holds", "entries", "intents"),
+    *("chats", "chat_attempts", "requests", "debug"),
+)
 
 _LIMIT = 100
 _LIMIT_MAX = 1000

@@ -29,7 +29,10 @@ from refgate.ledger.events import careful
 from refgate.ledger.housekeeping import Housekeeping
 from refgate.ledger.reconciler import Reconciler
 from refgate.ports import Answer, Billing, Ports, StoreUnavailable
+from refgate.redaction import Redaction
+from refgate.requestlog.log import RequestLog
 from refgate.store.database import Database
+from refgate.store.requests import SqliteRequests
 from refgate.store.schema import StoreUnusable
 from refgate.store.sqlite import SqliteStore
 from refgate.upstream import Failure, Outgoing, Phases, Upstream
@@ -89,6 +92,16 @@ class Gateway:
         self._housekeeping = Housekeeping(
             self.store, billing, cadence=cadence, clock=ports.clock, emit=ports.sink
         )
+        self.request_log = RequestLog(
+            SqliteRequests(database),
+            ports.spool,
+            Redaction(settings.secrets()),
+            settings.request_log,
+            clock=ports.clock,
+            ids=ports.ids,
+            chance=ports.chance,
+            emit=ports.sink,
+        )
         self._up = False
 
     def _billing(self, settings: Settings, ports: Ports, database: Database) -> Billing:
@@ -109,6 +122,8 @@ class Gateway:
         self._deliverer.start()
         self._reconciler.start()
         self._housekeeping.start()
+        if self.settings.models:
+            self.request_log.start()
         self._up = True
         self._emit(Started(t_us=self._clock()))
 
@@ -153,6 +168,7 @@ class Gateway:
         await self._reconciler.stop(within_us=left_us())
         await self._flush(until_us)
         await self._deliverer.stop(within_us=left_us())
+        await self.request_log.stop(within_us=_LAST_US)
         self.store.close()
         await self._upstream.aclose()
         self._emit(Stopped(t_us=self._clock(), left=self.gate.in_hand))

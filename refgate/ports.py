@@ -1,4 +1,4 @@
-"""Every door to the outside: clock, ids, chance, transport, database, sink, store, billing.
+"""Every door to the outside: clock, ids, chance, transport, database, sink, spool, store, billing.
 
 Production and simulation differ in the `Ports` they hand in and in nothing else. Rows are frozen
 values; each method of `Store` is one whole transaction and never spans an await.
@@ -36,6 +36,8 @@ __all__ = [
     "Ports",
     "Refused",
     "Replay",
+    "Spool",
+    "SpoolFull",
     "Store",
     "StoreUnavailable",
     "Verdict",
@@ -52,6 +54,32 @@ class Ports:
     transport: httpx.AsyncBaseTransport
     database: Callable[[], sqlite3.Connection]
     sink: Callable[[Event], None]
+    spool: Callable[[], Spool]  # opened once, at start, where something is to be spooled
+
+
+class SpoolFull(Exception):
+    """There is no room for it: nothing has changed."""
+
+
+class Spool(Protocol):
+    """One replica's own small memory beside the store, for what the store is to have later.
+
+    Records are bytes, oldest first. What was appended is there after a crash of the replica; what was
+    dropped may be there again.
+    """
+
+    def append(self, record: bytes) -> None:
+        """Raises SpoolFull."""
+
+    def read(self) -> list[bytes]: ...
+
+    def drop(self, count: int) -> None:
+        """The oldest so many are gone."""
+
+    def replace(self, records: Sequence[bytes]) -> None:
+        """Some of those that are there, in the same order, and no others. Raises SpoolFull."""
+
+    def close(self) -> None: ...
 
 
 class StoreUnavailable(Exception):

@@ -18,6 +18,7 @@ __all__ = ["MASK", "Redaction", "is_credential"]
 MASK = "[redacted]"
 
 _PRESENTED_LEAST = 6  # what a caller presents may be a letter; masking each such letter would hide nothing
+_SPELLED_MAX = 512  # what a caller presents may be as long as a header; looking for it costs its length
 _TAIL_LEAST = 64  # the longest beginning of an unknown key that does not yet look like one
 
 _HEADER = re.compile(
@@ -57,18 +58,21 @@ def is_credential(header: str) -> bool:
 class Redaction:
     """Knows the credentials in force. `plus` makes one that knows some more, for one request."""
 
-    def __init__(self, secrets: Iterable[str]) -> None:
+    def __init__(self, secrets: Iterable[str], base: Redaction | None = None) -> None:
         self._secrets = sorted({one for one in secrets if one}, key=lambda one: (-len(one), one))
+        self._base = base
 
     def plus(self, *presented: str | None) -> Redaction:
         """The same and what a caller presented, whether anybody knows it or not."""
         new = [one for one in presented if one and len(one) >= _PRESENTED_LEAST and one not in self._secrets]
-        return Redaction([*self._secrets, *new]) if new else self
+        return Redaction(new, self) if new else self
 
     def known(self, text: str) -> str:
         """The text without any known credential, however JSON or a URL may have spelled it."""
+        if self._base is not None:
+            text = self._base.known(text)
         if self._secrets and self._spelled(text):
-            return self._spellings.sub(MASK, text)
+            text = self._spellings.sub(MASK, text)
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text
@@ -108,8 +112,9 @@ class Redaction:
 
     @cached_property
     def _tail(self) -> int:
+        least = _TAIL_LEAST if self._base is None else self._base._tail
         longest = len(self._secrets[0]) if self._secrets else 0
-        return max(_TAIL_LEAST, 6 * longest)  # six characters spell one in JSON
+        return max(least, 6 * min(longest, _SPELLED_MAX))  # six characters spell one in JSON
 
     @cached_property
     def _spelled(self) -> Callable[[str], object]:
@@ -121,7 +126,9 @@ class Redaction:
 
     @cached_property
     def _spellings(self) -> re.Pattern[str]:
-        return re.compile("|".join("".join(map(_spelling, secret)) for secret in self._secrets))
+        sought = [one for one in self._secrets if len(one) <= _SPELLED_MAX]
+        ways = ["".join(map(_spelling, secret)) for secret in sought]
+        return re.compile("|".join(ways or ["(?!)"]))
 
 
 def _spelling(character: str) -> str:

@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
@@ -27,6 +28,7 @@ from refgate.events import Event, Listening
 from refgate.gateway import Gateway
 from refgate.logs import LibraryLog, event_log
 from refgate.ports import Ports
+from refgate.requestlog.spoolfile import open_spool
 from refgate.sockets import real_transport
 from refgate.store.database import open_database
 
@@ -89,6 +91,7 @@ def production_ports(settings: Settings, sink: Callable[[Event], None]) -> Ports
         transport=real_transport(connections_max=settings.limits.requests + _SWEEPS),
         database=lambda: open_database(settings.store.path),
         sink=sink,
+        spool=lambda: open_spool(Path(settings.store.path)),
     )
 
 

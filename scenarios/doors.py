@@ -30,6 +30,7 @@ class Doors:
     transport: httpx.AsyncBaseTransport
     database: Callable[[], sqlite3.Connection]
     sink: Callable[[str, str], None]  # the kind of an event, and the event as it would be logged
+    spool: list[bytes]  # the replica's own memory beside the store: it outlives incarnations
 
 
 class Gateway(Protocol):

@@ -7,7 +7,7 @@ differs from one read before: settings are frozen, so runs may share them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,9 +17,12 @@ from starlette.applications import Starlette
 from fakes.wire import ASGIApp
 from refgate import Ports, Settings, create_app
 from refgate.events import Event, line
+from refgate.ports import SpoolFull
 from scenarios.doors import Doors
 
-__all__ = ["Reference", "ports_of", "settings_of"]
+__all__ = ["ListSpool", "Reference", "ports_of", "settings_of"]
+
+_SPOOL_MAX = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,36 @@ def ports_of(doors: Doors) -> Ports:
         transport=doors.transport,
         database=doors.database,
         sink=sink,
+        spool=lambda: ListSpool(doors.spool),
     )
+
+
+class ListSpool:
+    """The gateway's spool on a list, which keeps what was in it at a power cut."""
+
+    def __init__(self, records: list[bytes], *, most: int = _SPOOL_MAX) -> None:
+        self._records = records
+        self._room = most - sum(map(len, records))
+
+    def append(self, record: bytes) -> None:
+        if len(record) > self._room:
+            raise SpoolFull
+        self._records.append(record)
+        self._room -= len(record)
+
+    def read(self) -> list[bytes]:
+        return list(self._records)
+
+    def drop(self, count: int) -> None:
+        self._room += sum(map(len, self._records[:count]))
+        del self._records[:count]
+
+    def replace(self, records: Sequence[bytes]) -> None:
+        self._room += sum(map(len, self._records)) - sum(map(len, records))
+        self._records[:] = records
+
+    def close(self) -> None:
+        """The list stays."""
 
 
 def settings_of(config: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:

@@ -71,6 +71,7 @@ class Replica:
         self._armed: list[Armed] = []
         self._cuts: list[CommitCut] = []
         self._awaits_before = 0
+        self._spool: list[bytes] = []
         self._owner: Owner | None = None
         self._power: Power | None = None
         self._lifespan: Lifespan | None = None
@@ -178,6 +179,7 @@ class Replica:
             transport=HttpxTransport(self._wire, self.name),
             database=database,
             sink=sink,
+            spool=self._spool,
         )
 
     def _new_power(self, owner: Owner) -> Power:

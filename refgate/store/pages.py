@@ -3,11 +3,14 @@
 Cost of a page does not grow with where it begins: the cursor is a row's id, found through its index.
 """
 
+import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
+from refgate.requestlog.rows import DebugRow, RequestRow
 from refgate.store.rows import flags_of
 
 __all__ = ["PAGES", "page"]
@@ -141,6 +144,8 @@ PAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "first_token_us",
             "ended_us",
         ),
+        "requests": tuple(field.name for field in fields(RequestRow)),
+        "debug": tuple(field.name for field in fields(DebugRow)),
     }
 )
 """Table → its columns in the read API; the first is the cursor."""
@@ -151,6 +156,8 @@ _DECODED: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "stuck": bool,
         "stream": bool,
         "ambiguous": bool,
+        "headers": json.loads,
+        "cut": bool,
     }
 )
 

@@ -219,7 +219,44 @@ _SECOND = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
+_THIRD = (
+    """
+    CREATE TABLE requests (
+      seq INTEGER PRIMARY KEY,
+      request_id TEXT NOT NULL UNIQUE,
+      at_us INTEGER NOT NULL,
+      caller TEXT,
+      account TEXT,
+      protocol TEXT,
+      model TEXT,
+      stream INTEGER NOT NULL,
+      outcome TEXT NOT NULL,
+      code TEXT,
+      status INTEGER NOT NULL,
+      backend TEXT,
+      attempts INTEGER NOT NULL,
+      amount_nanos INTEGER NOT NULL,
+      cache TEXT,
+      duration_us INTEGER NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE debug (
+      seq INTEGER PRIMARY KEY,
+      debug_id TEXT NOT NULL UNIQUE,
+      request_id TEXT NOT NULL,
+      at_us INTEGER NOT NULL,
+      what TEXT NOT NULL,
+      backend TEXT,
+      status INTEGER,
+      headers TEXT NOT NULL,
+      body TEXT NOT NULL,
+      cut INTEGER NOT NULL
+    )
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 """Step n takes a file from version n to n + 1. A step that was released is never edited."""
 
 

@@ -21,6 +21,7 @@ from fakes.wire import Answer, DirectClient, HttpxTransport, Lifespan, Wire
 from fakes.wire.asgi import Receive, Scope, Send
 from refgate import Ports, Settings, create_app
 from refgate.events import Event, line
+from scenarios.reference import ListSpool
 from tests.refgate.ledger_kit import FaultyConnection, connect
 
 __all__ = ["ENVIRON", "Provider", "Reply", "Seen", "World", "config", "played"]
@@ -220,6 +221,7 @@ class World:
         self.provider = Provider(self.loop)
         self.wire.attach("rh.test", self.provider.app)
         self._ids = 0
+        self.spools: dict[str, list[bytes]] = {}
         self._lifespans: dict[str, Lifespan] = {}
         self._connections: list[FaultyConnection] = []
         self.apps: dict[str, Any] = {}
@@ -234,6 +236,7 @@ class World:
             transport=HttpxTransport(self.wire, name),
             database=self._connect,
             sink=self.events.append,
+            spool=lambda: ListSpool(self.spools.setdefault(name, [])),
         )
         app = create_app(settings, ports)
         lifespan = Lifespan(app, self.loop, self.loop.owner(name))

@@ -11,9 +11,11 @@ import pytest
 from refgate.admin import TABLES
 from refgate.store.chats import SqliteChats
 from refgate.store.database import Database
+from refgate.store.requests import SqliteRequests
 from tests.refgate.chats_kit import chat_attempt, new_chat
 from tests.refgate.edge_kit import World, code, played
 from tests.refgate.ledger_kit import connect
+from tests.refgate.requestlog_kit import debug_row, request_row
 
 FIELDS = {
     "accounts": "account granted_nanos available_nanos held_nanos settled_nanos budget_nanos",
@@ -30,6 +32,9 @@ FIELDS = {
     "chat_attempts": "attempt_id call_id number backend pool lane model served_model status failure "
     "ambiguous retry_after_us usage_source input cache_read cache_write_5m cache_write_1h input_audio output "
     "output_audio reasoning web_searches cost_nanos price_from_us started_us first_token_us ended_us",
+    "requests": "request_id at_us caller account protocol model stream outcome code status backend attempts "
+    "amount_nanos cache duration_us",
+    "debug": "debug_id request_id at_us what backend status headers body cut",
 }
 
 
@@ -46,7 +51,7 @@ def test_only_the_admin_reads(tmp_path: Path, key: str | None) -> None:
 
 
 def test_every_table_has_its_fields(tmp_path: Path) -> None:
-    """What the checks rely on is there, and nothing else: no body, no header, no fingerprint."""
+    """What the checks rely on is there, and nothing else; bodies and headers only in the debug log."""
 
     async def story(world: World) -> None:
         await world.submit(key="k")
@@ -56,6 +61,7 @@ def test_every_table_has_its_fields(tmp_path: Path) -> None:
         database = Database(lambda: connect(world.path))
         chats = SqliteChats(database)
         assert await chats.admit(new_chat()) is None and await chats.begin(chat_attempt(), lease_until_us=1)
+        await SqliteRequests(database).keep([request_row(), debug_row()])
         database.close()
         assert set(FIELDS) == set(TABLES)
         for table, fields in FIELDS.items():
