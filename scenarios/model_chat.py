@@ -7,16 +7,18 @@ Knows nothing of how that is worded on the wire (`scenarios.chat_wording`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from fakes.acts.script import ChatAct
-from fakes.chat.plan import ChatPlan
+from fakes.chat.plan import ChatPlan, ModelPlan
+from fakes.chat.tokens import Prices
 from scenarios.model_parts import Name, Part, Positive
 from scenarios.model_traffic import Arrivals, Retry
 
-__all__ = ["ChatProtocol", "ChatProviderPart", "ChatTraffic", "ChatVia", "ChatWire"]
+__all__ = ["USUAL_MODELS", "ChatProtocol", "ChatProviderPart", "ChatTraffic", "ChatVia", "ChatWire"]
 
 ChatWire = Literal["openai", "anthropic", "gemini"]
 ChatProtocol = Literal["openai_chat", "openai_responses", "anthropic", "gemini", "openai_embeddings"]
@@ -28,12 +30,41 @@ _SPOKEN_BY: dict[str, tuple[str, ...]] = {
 }
 
 
+def _model(**prices: str) -> ModelPlan:
+    return ModelPlan(prices=Prices(**prices))
+
+
+USUAL_MODELS: Mapping[ChatWire, Mapping[str, ModelPlan]] = {
+    "openai": {
+        "gpt-4o-mini": _model(input="0.15", output="0.60", cache_read="0.075"),
+        "text-embedding-3-small": _model(input="0.02", output="0"),
+    },
+    "anthropic": {
+        "claude-haiku-4-5": _model(
+            input="1", output="5", cache_read="0.10", cache_write_5m="1.25", cache_write_1h="2"
+        ),
+    },
+    "gemini": {"gemini-2.5-flash": _model(input="0.30", output="2.50", cache_read="0.03")},
+}
+"""What a vendor has where a plan names no models of its own."""
+
+
 class ChatProviderPart(Part):
-    """A fake provider of language models: the wire it speaks, what it completes, and its misbehaviour."""
+    """A fake provider of language models: the wire it speaks, what it completes, and its misbehaviour.
+
+    A plan that names no models has the vendor's usual ones, at their usual prices.
+    """
 
     wire: ChatWire
     plan: ChatPlan = ChatPlan()
     acts: Annotated[tuple[ChatAct, ...], Field(strict=False)] = ()
+
+    @property
+    def played(self) -> ChatPlan:
+        """The plan as it is played."""
+        if self.plan.models != ChatPlan().models:
+            return self.plan
+        return self.plan.model_copy(update={"models": USUAL_MODELS[self.wire]})
 
 
 class ChatTraffic(Arrivals):

@@ -122,7 +122,7 @@ class World:
             clock=self._now_us,
             script=Script(part.acts),
             seed=self.loop.seed,
-            plan=part.plan,
+            plan=part.played,
             key=gateways.canary_of_provider(name),
             epoch_us=self.loop.options.epoch_us,
         )

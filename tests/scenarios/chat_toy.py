@@ -118,9 +118,9 @@ _HEAD = """
 about: callers of models meet a toy
 gateway: {config: {}}
 providers:
-  east: {wire: openai, plan: {words: 5, first: 100ms, between: 20ms}, acts: %s}
-  rome: {wire: anthropic, plan: {words: 5, first: 100ms, between: 20ms}, acts: %s}
-  tokyo: {wire: gemini, plan: {words: 5, first: 100ms, between: 20ms}, acts: %s}
+  east: {wire: openai, plan: {models: {"*": {context: 99999}}, words: 5, first: 100ms, between: 20ms}, acts: %s}
+  rome: {wire: anthropic, plan: {models: {"*": {context: 99999}}, words: 5, first: 100ms, between: 20ms}, acts: %s}
+  tokyo: {wire: gemini, plan: {models: {"*": {context: 99999}}, words: 5, first: 100ms, between: 20ms}, acts: %s}
 links: [{from: gateway, to: east, latency: {fixed: 0s}}, {from: client, to: gateway-0, latency: {fixed: 0s}}]
 traffic:
 """
