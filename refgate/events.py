@@ -18,6 +18,9 @@ __all__ = [
     "CallOpened",
     "CallRefused",
     "CallUnknown",
+    "ChatAttemptEnded",
+    "ChatEnded",
+    "ChatOpened",
     "Draining",
     "Event",
     "Failed",
@@ -167,6 +170,45 @@ class AttemptEnded(Event):
     status: int | None
     failure: str | None
     took_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatOpened(Event):
+    """A chat call has its row and its hold."""
+
+    kind: ClassVar[str] = "chat-opened"
+    call_id: str
+    account: str
+    model: str
+    hold_nanos: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatAttemptEnded(Event):
+    """One try of a chat call is over. `failure` is a FaultKind; None where it served."""
+
+    kind: ClassVar[str] = "chat-attempt-ended"
+    attempt_id: str
+    call_id: str
+    backend: str
+    lane: str
+    status: int | None
+    failure: str | None
+    took_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatEnded(Event):
+    """A chat call is settled: charged, its hold released, its row closed."""
+
+    kind: ClassVar[str] = "chat-ended"
+    call_id: str
+    outcome: str
+    reason: str
+    status: int
+    amount_nanos: int
+    attempts: int
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

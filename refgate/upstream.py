@@ -125,6 +125,10 @@ class Stream:
         except _CAUGHT as error:
             self.failure = _failure(error, self.status)
 
+    async def aclose(self) -> None:
+        """Gives the connection up, read to its end or not. May be said again."""
+        await _close(self._response)
+
 
 class Upstream:
     """All that the gateway sends goes out here."""
@@ -154,26 +158,34 @@ class Upstream:
             return Failure(FailureKind.TOO_LARGE, status)
         return Answer(status, headers, body)
 
+    async def open(self, out: Outgoing, *, phases: Phases) -> Stream | Failure:
+        """Sends a request and waits for its answer's head. Whoever opens a stream bounds the wait, and the
+        reading, and closes it; the phases' whole time is not looked at.
+        """
+        try:
+            return Stream(await self._transport.handle_async_request(self._request(out, phases)))
+        except _CAUGHT as error:
+            return _failure(error, None)
+
     @asynccontextmanager
     async def stream(self, out: Outgoing, *, phases: Phases) -> AsyncIterator[Stream | Failure]:
         """Sends a request and hands its answer over as it comes. Leaving the block closes it.
 
         The deadline covers the answer's head; whoever reads the body bounds the reading.
         """
+        opened: Stream | Failure
         try:
             async with asyncio.timeout(phases.total_us / 1e6):
-                response = await self._transport.handle_async_request(self._request(out, phases))
+                opened = await self.open(out, phases=phases)
         except TimeoutError:
-            failure = Failure(FailureKind.DEADLINE)
-        except _CAUGHT as error:
-            failure = _failure(error, None)
-        else:
-            try:
-                yield Stream(response)
-            finally:
-                await _close(response)
+            opened = Failure(FailureKind.DEADLINE)
+        if isinstance(opened, Failure):
+            yield opened
             return
-        yield failure
+        try:
+            yield opened
+        finally:
+            await opened.aclose()
 
     async def aclose(self) -> None:
         await self._transport.aclose()

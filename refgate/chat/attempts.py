@@ -1,0 +1,146 @@
+"""One try of a call: its row, its exchange, and what the backend's health learns from it.
+
+The row is written before a byte is sent; the slip that the plan took is ended once, whatever happens, a
+cancellation included. The end of the try is written with what comes next: another try, or the call's end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from refgate.chat.exchange import Aim, Exchange, Result
+from refgate.chat.records import AttemptEnd, ChatAttempt, Metering
+from refgate.chat.telling import STREAM
+from refgate.chat.works import Call, ChatWorks
+from refgate.dialects.registry import Spoken
+from refgate.dialects.spoken import Unmetered, Usage
+from refgate.events import ChatAttemptEnded
+from refgate.policy.answers import Try
+from refgate.policy.health import Health
+
+__all__ = ["Tried", "attempt_end", "tried"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A try that went out, and how it came back."""
+
+    attempt: ChatAttempt
+    result: Result
+    exchange: Exchange
+    ended_us: int
+
+
+async def tried(works: ChatWorks, call: Call, step: Try) -> Tried | None:
+    """None where the call's row is no longer open: then nothing was sent. Raises StoreUnavailable before."""
+    health = works.backends.health[step.backend]
+    try:
+        attempt = await _begun(works, call, step)
+        if attempt is None:
+            return None
+        exchange = _exchange(works, call, attempt)
+        result = await exchange.run()
+        done = Tried(attempt, result, exchange, works.now_us())
+        _learn(works, health, step, done)
+    finally:
+        health.let_go(step.slip, works.now_us())  # where it is not ended yet
+    _tell(works, done)
+    return done
+
+
+async def _begun(works: ChatWorks, call: Call, step: Try) -> ChatAttempt | None:
+    attempt = ChatAttempt(
+        attempt_id=works.base.ids("try"),
+        call_id=call.call_id,
+        number=call.attempts + 1,
+        backend=step.backend,
+        pool=step.pool,
+        lane=step.lane,
+        model=call.places[step.pool, step.backend],
+        started_us=works.now_us(),
+    )
+    if not await works.store.begin(attempt, ended=call.ended, lease_until_us=call.lease_us):
+        return None
+    call.attempts += 1
+    call.ended = None
+    return attempt
+
+
+def _exchange(works: ChatWorks, call: Call, attempt: ChatAttempt) -> Exchange:
+    asked = call.asked
+    spoken = Spoken(
+        id=f"{call.call_id}-{attempt.number}",
+        model=asked.plain.model,
+        created_s=call.created_us // 1_000_000,
+        asked=asked.document,
+        include_usage=asked.plain.include_usage,
+    )
+    aim = Aim(
+        backend=works.settings.backends[attempt.backend],
+        out=asked.outbox.write(attempt.backend, attempt.model),
+        source=asked.protocol,
+        stream=asked.stream,
+        spoken=spoken,
+        head=(*STREAM, *call.marks),
+    )
+    return Exchange(
+        works.settings,
+        works.base.upstream,
+        works.drains,
+        works.base.clock,
+        call.voice,
+        aim,
+        left_us=call.deadline_us - attempt.started_us,
+        heard=works.cache.heard() if works.cache is not None and call.cache_key is not None else None,
+    )
+
+
+def _learn(works: ChatWorks, health: Health, step: Try, done: Tried) -> None:
+    """What the try says of the backend. A caller who left has called it off."""
+    usage, failure = done.result.usage, done.result.failure
+    tokens = usage.prompt + usage.completion if isinstance(usage, Usage) else None
+    if failure is None:
+        health.succeeded(step.slip, done.ended_us, tokens=tokens)
+    elif failure.left:
+        health.let_go(step.slip, done.ended_us, tokens=tokens)
+    else:
+        health.failed(step.slip, done.ended_us, failure.fault, works.base.chance, tokens=tokens)
+
+
+def attempt_end(done: Tried, metering: Metering | None = None) -> AttemptEnd:
+    """The end of a try as its row has it: what it is charged by, or what is known of it where it is not."""
+    result = done.result
+    failure = result.failure
+    word = None if failure is None else "left" if failure.left else failure.fault.kind.value
+    return AttemptEnd(
+        attempt_id=done.attempt.attempt_id,
+        status=result.status,
+        failure=word,
+        ambiguous=failure is not None and failure.ambiguous,
+        retry_after_us=None if failure is None else failure.fault.retry_after_us,
+        metering=metering if metering is not None else _known(result),
+        ended_us=done.ended_us,
+        first_token_us=result.first_token_us,
+    )
+
+
+def _known(result: Result) -> Metering:
+    if isinstance(result.usage, Unmetered):
+        return Metering(served_model=result.model or None)
+    return Metering(result.usage, "reported", 0, None, result.model or None)
+
+
+def _tell(works: ChatWorks, done: Tried) -> None:
+    attempt, failure = done.attempt, done.result.failure
+    works.base.emit(
+        ChatAttemptEnded(
+            t_us=done.ended_us,
+            attempt_id=attempt.attempt_id,
+            call_id=attempt.call_id,
+            backend=attempt.backend,
+            lane=attempt.lane,
+            status=done.result.status,
+            failure=None if failure is None else failure.fault.kind.value,
+            took_us=done.ended_us - attempt.started_us,
+        )
+    )

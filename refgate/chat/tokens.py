@@ -1,0 +1,109 @@
+"""How many tokens, where nobody has counted: a prompt before it is sent, an answer without figures.
+
+Estimates, and never more than that: rows that use one say so. A prompt is a quarter of its text's bytes and
+four tokens a message; of an answer, each piece of a stream is a token at least, and each word. Bounds, for
+holds, are another matter: a token of text is a byte or more, so that a body's size bounds those of its text,
+and what it only points at has an allowance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from refgate.dialects.assembly import events_of
+from refgate.dialects.spoken import (
+    Answer,
+    CallBegan,
+    CallSaid,
+    Event,
+    OtherSaid,
+    RefusalSaid,
+    TextSaid,
+    ThoughtSaid,
+    ThoughtSigned,
+)
+
+__all__ = ["Tally", "pointed_at", "prompt_tokens"]
+
+_MESSAGE = 4
+_MEDIA = 85
+_TEXTS = (
+    "messages",
+    "input",
+    "instructions",
+    "system",
+    "tools",
+    "contents",
+    "systemInstruction",
+    "functions",
+)
+_SILENT = frozenset({"role", "type", "id", "tool_call_id", "call_id", "tool_use_id", "detail", "mimeType"})
+_DATA = frozenset({"data", "url", "image_url", "file_data", "fileUri"})
+_POINTER_TOKENS = 16_384
+_POINTERS = (b'url"', b'file_id"', b'fileUri"', b'file_uri"')
+
+
+def prompt_tokens(document: Mapping[str, Any]) -> int:
+    """About how many tokens a request's prompt has."""
+    total = 0
+    for name in _TEXTS:
+        value = document.get(name)
+        if isinstance(value, list):
+            total += _MESSAGE * len(value)
+        if value is not None:
+            total += _within(value)
+    return total
+
+
+def _within(value: Any) -> int:
+    total = 0
+    waiting = [value]
+    while waiting:  # a body may be nested deeper than calls may be
+        one = waiting.pop()
+        if isinstance(one, str):
+            total += -(-len(one.encode("utf-8", "replace")) // 4)
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            for name, inner in one.items():
+                if name in _DATA and isinstance(inner, str):
+                    total += _MEDIA
+                elif name not in _SILENT:
+                    waiting.append(inner)
+    return total
+
+
+def pointed_at(body: bytes) -> int:
+    """An allowance of tokens for what a request only points at: its size is not that of its name."""
+    return _POINTER_TOKENS * sum(body.count(pointer) for pointer in _POINTERS)
+
+
+class Tally:
+    """Counts an answer as it passes."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+
+    def take(self, events: Iterable[Event]) -> bool:
+        """Whether any of the events says something."""
+        before = self.tokens
+        for event in events:
+            match event:
+                case TextSaid(text) | ThoughtSaid(text) | RefusalSaid(text) | CallSaid(_, text):
+                    self.tokens += _said(text)
+                case OtherSaid(_, text):
+                    self.tokens += _said(text)
+                case CallBegan(_, _, name):
+                    self.tokens += _said(name)
+                case ThoughtSigned(_, redacted) if redacted is not None:
+                    self.tokens += _said(redacted)
+        return self.tokens > before
+
+    def take_whole(self, answer: Answer) -> None:
+        self.take(events_of(answer))
+
+
+def _said(text: str) -> int:
+    """A piece is a token or more; so is each of its words; and long words are several."""
+    return max(1, len(text.split()), len(text) // 8)
