@@ -9,6 +9,7 @@ import asyncio
 
 from starlette.responses import Response
 
+from refgate.chat.sweep import ChatSweep
 from refgate.config import EmbeddedBilling, RemoteBilling, Settings
 from refgate.errors import Code, Refusal
 from refgate.events import CallRefused, Draining, Failed, Started, Stopped
@@ -31,6 +32,7 @@ from refgate.ledger.reconciler import Reconciler
 from refgate.ports import Answer, Billing, Ports, StoreUnavailable
 from refgate.redaction import Redaction
 from refgate.requestlog.log import RequestLog
+from refgate.store.chats import SqliteChats
 from refgate.store.database import Database
 from refgate.store.requests import SqliteRequests
 from refgate.store.schema import StoreUnusable
@@ -92,6 +94,16 @@ class Gateway:
         self._housekeeping = Housekeeping(
             self.store, billing, cadence=cadence, clock=ports.clock, emit=ports.sink
         )
+        self.chats = SqliteChats(database)
+        self._chat_sweep = ChatSweep(
+            self.chats,
+            chat=settings.chat,
+            prices=settings.price_list,
+            cadence=cadence,
+            clock=ports.clock,
+            chance=ports.chance,
+            emit=ports.sink,
+        )
         self.request_log = RequestLog(
             SqliteRequests(database),
             ports.spool,
@@ -122,6 +134,8 @@ class Gateway:
         self._deliverer.start()
         self._reconciler.start()
         self._housekeeping.start()
+        if self.settings.models:
+            self._chat_sweep.start()
         if self.settings.models:
             self.request_log.start()
         self._up = True
@@ -164,6 +178,7 @@ class Gateway:
         def left_us() -> int:
             return max(until_us - self._clock(), 0)
 
+        await self._chat_sweep.stop(within_us=left_us())
         await self._housekeeping.stop(within_us=left_us())
         await self._reconciler.stop(within_us=left_us())
         await self._flush(until_us)

@@ -1,0 +1,138 @@
+"""Settles the calls that nobody has in hand any more: their replica went down, and their lease is over.
+
+What is known of such a call is its row and its attempts' rows. Without an attempt nothing was sent: it costs
+nothing. With one, nobody will ever say what the backend did: it is charged as an answer without figures is,
+by `chat.missing_usage`, on an estimate of what went in, and flagged. Asks no backend and tells no caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from refgate.chat import pricing
+from refgate.chat.records import AttemptEnd, ChatEnd, ChatOutcome, ChatStore, OpenChat
+from refgate.config_chat import Chat
+from refgate.dialects.spoken import Unmetered
+from refgate.events import Event, Failed
+from refgate.ledger.cadence import Cadence
+from refgate.ledger.events import careful
+from refgate.ledger.loop import Loop
+from refgate.price_list import PriceList
+
+__all__ = ["ChatLost", "ChatSweep", "verdict"]
+
+_NOT_ANSWERED = 0  # what the caller heard, if anything, is not known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatLost(Event):
+    """A call whose replica went down was settled in its stead."""
+
+    kind: ClassVar[str] = "chat-lost"
+    level: ClassVar[str] = "warning"
+    call_id: str
+    reason: str
+    amount_nanos: int
+
+
+class ChatSweep:
+    """One per replica. A round takes at most `cadence.at_once` calls; a full one is followed at once."""
+
+    def __init__(
+        self,
+        store: ChatStore,
+        *,
+        chat: Chat,
+        prices: PriceList,
+        cadence: Cadence,
+        clock: Callable[[], int],
+        chance: random.Random,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._store = store
+        self._chat = chat
+        self._prices = prices
+        self._cadence = cadence
+        self._clock = clock
+        self._chance = chance
+        self._emit = careful(emit)
+        self._loop = Loop("chat-sweep", self._round, clock=clock, emit=emit)
+
+    def start(self) -> None:
+        self._loop.start()
+
+    async def stop(self, *, within_us: int) -> None:
+        """What is not settled by then is another replica's, or the next start's, when its lease is over."""
+        await self._loop.stop(within_us=within_us)
+
+    async def _round(self) -> int:
+        now_us = self._clock()
+        found = await self._store.abandoned(
+            now_us=now_us, lease_until_us=now_us + self._cadence.lease_us, limit=self._cadence.at_once
+        )
+        for call in found:
+            await asyncio.sleep(0)  # each is a commit, and calls in hand must not wait for all of them
+            try:
+                await self._settle(call)
+            except Exception as failure:
+                self._failed(call, failure)  # its lease brings it back, and the others are not kept waiting
+        if len(found) == self._cadence.at_once:
+            return 0
+        # Replicas that started together must not go on looking together.
+        return self._cadence.every_us - self._chance.randrange(self._cadence.every_us // 5 + 1)
+
+    async def _settle(self, call: OpenChat) -> None:
+        now_us = self._clock()
+        end, attempt = verdict(self._prices, self._chat, call, now_us=now_us)
+        if await self._store.settle(call.call_id, end, attempt=attempt, now_us=now_us):
+            self._emit(
+                ChatLost(t_us=now_us, call_id=call.call_id, reason=end.reason, amount_nanos=end.amount_nanos)
+            )
+
+    def _failed(self, call: OpenChat, failure: Exception) -> None:
+        self._emit(
+            Failed(t_us=self._clock(), where="chat-sweep", what=type(failure).__name__, call_id=call.call_id)
+        )
+
+
+def verdict(
+    prices: PriceList, chat: Chat, call: OpenChat, *, now_us: int
+) -> tuple[ChatEnd, AttemptEnd | None]:
+    """How an abandoned call ends, and its last attempt, where that is still open. Pure."""
+    if call.last is None:
+        return ChatEnd(ChatOutcome.LOST, "not_sent", _NOT_ANSWERED, 0, ("no_verdict",)), None
+    worked = pricing.Worked(
+        usage=Unmetered(),
+        served_model="",
+        upstream_model=call.last.model,
+        started_us=call.last.started_us,
+        prompt=call.prompt_tokens,
+        seen=0,
+    )
+    made = pricing.charge(prices, chat, worked, hold_nanos=call.hold_nanos)
+    end = ChatEnd(
+        ChatOutcome.LOST,
+        "no_verdict",
+        _NOT_ANSWERED,
+        made.amount_nanos,
+        ("no_verdict", *made.flags),
+        backend=call.last.backend,
+        upstream_model=call.last.model,
+        metering=made.metering,
+    )
+    if call.last_ended:
+        return end, None
+    attempt = AttemptEnd(
+        call.last.attempt_id,
+        status=None,
+        failure="lost",
+        ambiguous=True,
+        retry_after_us=None,
+        metering=made.metering,
+        ended_us=now_us,
+    )
+    return end, attempt
