@@ -77,7 +77,7 @@ class Cache:
         """
         try:
             plain = {name: value for name, value in body.items() if name not in _ASIDE}
-            request = read_request(protocol, plain)
+            request = read_request(protocol, plain, model=model)
             if not _leaves_nothing_to_chance(request) or _looks_elsewhere(request):
                 return None
             asked = {name: value for name, value in body.items() if name not in _OF_THE_TELLING}
