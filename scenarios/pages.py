@@ -12,15 +12,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from fakes.acts.play import Play
-from fakes.acts.vocabulary import BillingDo, ProviderDo
+from fakes.acts.script import BillingAct, ChatAct, ProviderAct
 
 __all__ = ["acts_page"]
 
 _ACTS_HEAD = """\
 # Acts
 
-How a fake misbehaves. An act stands in a provider's or the billing service's `acts`, with when and whom it
-meets:
+How a fake misbehaves. An act stands in the `acts` of a provider, of tasks or of models, or of the billing
+service, with when and whom it meets:
 
 ```yaml
 acts:
@@ -31,6 +31,8 @@ acts:
 The first act in file order that matches wins in its category; acts on headers all apply, acts on tasks one of
 each kind. A draw (`chance`) depends on the seed, the provider, the request and its attempt, never on the
 order of other requests.
+
+In a `match` a text may hold `*` and `?`; what is left out matches anything.
 
 *This page is made from the code: `make docs`.*
 """
@@ -70,11 +72,27 @@ def _plays(do: type[BaseModel]) -> Iterator[type[Play]]:
         yield next(one for one in getattr(field.annotation, "__args__", ()) if one is not type(None))
 
 
+def _matching(act: type[BaseModel]) -> str:
+    """What a match may ask of a request, in one line."""
+    match = act.model_fields["match"].annotation
+    assert isinstance(match, type) and issubclass(match, BaseModel)
+    fields = match.model_json_schema()["properties"]
+    shown = (f"`{name}`: {_kind(shape).removesuffix(' or null')}" for name, shape in fields.items())
+    return f"`match`: {'; '.join(shown)}."
+
+
 def acts_page() -> str:
-    """Every act of providers and of billing, with its parameters."""
+    """Every act of providers and of billing, with its parameters, and whom it may meet."""
     parts = [_ACTS_HEAD]
-    for title, do in (("Providers", ProviderDo), ("Billing", BillingDo)):
-        parts.append(f"\n## {title}\n\n| act | parameters | what it does |\n|---|---|---|\n")
+    for title, act in (
+        ("Providers", ProviderAct),
+        ("Providers of models", ChatAct),
+        ("Billing", BillingAct),
+    ):
+        do = act.model_fields["do"].annotation
+        assert isinstance(do, type) and issubclass(do, BaseModel)
+        parts.append(f"\n## {title}\n\n{_matching(act)}\n\n")
+        parts.append("| act | parameters | what it does |\n|---|---|---|\n")
         for name, play in zip(do.model_fields, _plays(do), strict=True):
             shape = play.model_json_schema()
             parameters = [f"`{one}`: {_kind(field)}" for one, field in shape.get("properties", {}).items()]

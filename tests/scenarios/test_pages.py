@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 from typer.main import get_command
 
-from fakes.acts.vocabulary import BillingDo, ProviderDo
+from fakes.acts.vocabulary import BillingDo, ChatDo, ProviderDo
 from refgate import cli
 from scenarios.pages import acts_page
 
@@ -20,7 +20,7 @@ def test_the_page_of_acts_is_made_from_the_code() -> None:
 def test_every_act_has_a_line() -> None:
     """An act that no page names is an act that nobody uses."""
     page = (DOCS / "acts.md").read_text(encoding="utf-8")
-    acts = [*ProviderDo.model_fields, *BillingDo.model_fields]
+    acts = [*ProviderDo.model_fields, *ChatDo.model_fields, *BillingDo.model_fields]
     assert [act for act in acts if f"| `{act}` |" not in page] == []
 
 

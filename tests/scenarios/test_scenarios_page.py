@@ -6,16 +6,16 @@ from typing import get_args
 
 import pytest
 
-from fakes.acts.vocabulary import BillingDo, ProviderDo
+from fakes.acts.vocabulary import BillingDo, ChatDo, ProviderDo
 from scenarios.load import load_text
 from scenarios.model import schema
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text()
 NAMED = set(re.findall(r"[A-Za-z_][\w-]*", PAGE))
-ACTS = {name for do in (ProviderDo, BillingDo) for name in do.model_fields}
+ACTS = {name for do in (ProviderDo, ChatDo, BillingDo) for name in do.model_fields}
 KINDS_OF_ACTS = {
     get_args(field.annotation)[0].__name__
-    for do in (ProviderDo, BillingDo)
+    for do in (ProviderDo, ChatDo, BillingDo)
     for field in do.model_fields.values()
 }
 
