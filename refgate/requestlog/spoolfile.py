@@ -115,14 +115,13 @@ class SpoolFile:
 
     def drop(self, count: int) -> None:
         count = min(count, len(self._records))
-        if count == len(self._records):
-            os.ftruncate(self._fd, len(_MAGIC))
-            self._length, self._size = len(_MAGIC), 0
-            self._records.clear()
-            return
         for _ in range(count):
             self._size -= len(self._records.popleft()) + _FRAME.size
         try:
+            if not self._records:
+                os.ftruncate(self._fd, len(_MAGIC))
+                self._length = len(_MAGIC)
+                return
             self._write(_frame(_GONE, _COUNT.pack(count)))
             if self._length > len(_MAGIC) + 2 * max(self._size, self._most // 64):
                 self._rewrite(self._records)
