@@ -6,9 +6,12 @@ from bisect import bisect_left
 from collections import defaultdict
 from operator import attrgetter
 
+from scenarios.checks.chat_streams import intact, silence, whole_or_error
+from scenarios.checks.chat_view import is_chat
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.handed import Handed
 from scenarios.checks.parts import Exchange
+from scenarios.checks.reading import read_json
 from scenarios.checks.view import View
 from scenarios.declared import Declared
 from scenarios.history import History, LinkChanged, Resources
@@ -26,13 +29,16 @@ __all__ = [
 @check("answers-in-time", "time")
 def answers_in_time(history: History, declared: Declared, tally: Tally) -> None:
     """Every request ends for its client within the declared time, with an answer or a broken connection,
-    whatever phase the silence of a provider, of billing or of the store falls in."""
+    whatever phase the silence of a provider, of billing or of the store falls in; in a stream no silence
+    between two tokens is longer than declared."""
+    silence(history, declared, tally)
     view = View.of(history, declared)
     lines = _OwnLines(history, view)
     last_us = max(map(attrgetter("t_us"), history), default=0)
-    within_us = declared.answer_within_us
     for exchange in view.exchanges:
         sent, ended_us = exchange.sent, exchange.ended_us
+        chats = declared.chat if is_chat(exchange) else None
+        within_us = declared.answer_within_us if chats is None else chats.answer_within_us
         until_us = sent.t_us + within_us
         if lines.broken(exchange, until_us):
             continue
@@ -80,12 +86,12 @@ class _OwnLines:
 
 @check("alive-afterwards", "time")
 def alive_afterwards(history: History, declared: Declared, tally: Tally) -> None:
-    """After the faults are over, a plain call to each provider succeeds."""
+    """After the faults are over, a plain call to each provider succeeds, and one to each model."""
     view = View.of(history, declared)
     probes = defaultdict(list)
     for exchange in view.exchanges:
         if exchange.sent.op == "probe" and view.calm_us is not None and exchange.sent.t_us >= view.calm_us:
-            probes[exchange.sent.provider or exchange.sent.to].append(exchange)
+            probes[exchange.sent.provider or _model_of(exchange)].append(exchange)
     for name, exchanges in probes.items():
         alive = [one for one in exchanges if one.got is not None and one.got.outcome == "ok"]
         if not tally.keeps(bool(alive)):
@@ -93,6 +99,12 @@ def alive_afterwards(history: History, declared: Declared, tally: Tally) -> None
                 f"after the faults were over no plain call to {name} succeeded",
                 *(fact for one in exchanges for fact in (one.sent, one.got)),
             )
+
+
+def _model_of(exchange: Exchange) -> str:
+    body = read_json(exchange.sent.body)
+    model = body.get("model") if isinstance(body, dict) else None
+    return exchange.sent.to if model is None else f"the model {model}"
 
 
 @check("resources-return", "time")
@@ -116,7 +128,9 @@ def resources_return(history: History, declared: Declared, tally: Tally) -> None
 @check("bytes-intact", "streams")
 def bytes_intact(history: History, declared: Declared, tally: Tally) -> None:
     """What a provider answered reaches the caller as it is, status and bytes, whatever it is made of: an
-    object, a list, a number, a page; also when it is given again."""
+    object, a list, a number, a page; also when it is given again. Of a chat the words and the arguments of
+    tools come through, in their order, however they were cut in pieces."""
+    intact(history, declared, tally)
     handed = Handed.of(history, declared)
     for exchange in View.of(history, declared).exchanges:
         if not handed.judged(exchange) or exchange.got is None:
@@ -134,7 +148,9 @@ def bytes_intact(history: History, declared: Declared, tally: Tally) -> None:
 
 @check("no-truncated-success", "streams")
 def no_truncated_success(history: History, declared: Declared, tally: Tally) -> None:
-    """A caller gets the whole answer or an explicit error; never a clean end of half an answer."""
+    """A caller gets the whole answer or an explicit error in its protocol; never a clean end of half an
+    answer."""
+    whole_or_error(history, declared, tally)
     handed = Handed.of(history, declared)
     for exchange in View.of(history, declared).exchanges:
         halves = handed.by(exchange).halves

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import unquote
 
+from scenarios.checks.chat_attempts import attempts_of_record, refused_unheard, sent_once
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.labels import label_in
 from scenarios.checks.parts import Exchange, Row, Served, rows
@@ -43,7 +44,8 @@ _REFUSALS = frozenset(
 def attempts_recorded(history: History, declared: Declared, tally: Tally) -> None:
     """Every request that a provider received is an attempt of the gateway's record, a time-out and a reset
     no less than an answer; a recorded status is one that the provider answered, and no attempt stays
-    without its end."""
+    without its end. An attempt of a chat names the backend, the model and the tokens that really were."""
+    attempts_of_record(history, declared, tally)
     view = View.of(history, declared)
     readings = [one for one in history.of(Observed) if one.final and one.what == "attempts"]
     if not readings:
@@ -109,7 +111,9 @@ def _path(path: str) -> str:
 @check("no-double-generation", "routing")
 def no_double_generation(history: History, declared: Declared, tally: Tally) -> None:
     """A submit that a provider may have taken on is sent again only where that is declared, and then under
-    the same label; every request of a client makes at most one."""
+    the same label; every request of a client makes at most one. So does a chat, unless its policy allows
+    another."""
+    sent_once(history, declared, tally)
     view = View.of(history, declared)
     for nonce, submissions in view.submissions.items():
         asked = view.submits.get(nonce, [])
@@ -133,6 +137,7 @@ def no_double_generation(history: History, declared: Declared, tally: Tally) -> 
 def refused_reaches_nobody(history: History, declared: Declared, tally: Tally) -> None:
     """What the gateway refuses in its own name never reaches a provider: a body over the limit is answered
     413, and a submit refused for its size, its caller, its key or its account is heard by nobody."""
+    refused_unheard(history, declared, tally)
     view = View.of(history, declared)
     for nonce, exchanges in view.submits.items():
         refused = [exchange for exchange in exchanges if _refused(exchange)]

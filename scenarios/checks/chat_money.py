@@ -169,9 +169,14 @@ def _is_accounted_for(call: ChatCall, attempt: Attempt, work: Work, charged: int
     assert declared.chat is not None
     made_of = attempt.backend == call.row["backend"] and attempt is (call.serving or call.last)
     if not made_of:
-        return "unbilled_work" in call.flags or "no_verdict" in call.flags
+        refused = (
+            work.ended is not None and not work.ended.delivered and any("error" in one for one in work.acts)
+        )
+        return refused or bool(call.flags & {"unbilled_work", "no_verdict"})
     if charged > 0 or "unbilled_work" in call.flags:
         return True
+    if work.ended is not None and not work.ended.delivered and any("error" in one for one in work.acts):
+        return True  # told in so many words that it failed, before it said anything
     if call.flags & {"unpriced", "no_verdict"}:
         return True
     due = charge_due(call, attempt, declared)

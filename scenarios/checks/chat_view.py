@@ -43,6 +43,7 @@ class ChatView:
         self.works: list[Work] = []
         self.works_of: dict[str, list[Work]] = defaultdict(list)  # by nonce, in order
         self.exchanges_of: dict[str, list[Exchange]] = defaultdict(list)  # by nonce
+        self.asking: dict[str, Exchange] = {}  # by the call that the answer named
         self.attempts: list[Attempt] = []  # in order of their start
         self.read = False
         self.requests_read = False
@@ -60,10 +61,11 @@ class ChatView:
         self.restarts = len(history.of(Restarted))
         self.lines_changed = bool(history.of(LinkChanged))
         self._of_clients(history)
+        self._named = {id(one) for one in self.asking.values()}
         self._of_backends(history, declared.chat)
         self._of_record(history)
         self._bind()
-        self._hear(history)
+        self._hear()
 
     @classmethod
     def of(cls, history: History, declared: Declared) -> ChatView:
@@ -81,6 +83,17 @@ class ChatView:
                 self.exchanges.append(exchange)
                 if exchange.sent.nonce is not None:
                     self.exchanges_of[exchange.sent.nonce].append(exchange)
+                if exchange.call_id is not None:
+                    self.asking.setdefault(exchange.call_id, exchange)
+        own: dict[int, list[Exchange]] = defaultdict(list)
+        for exchange in self.exchanges:
+            own[exchange.sent.call].append(exchange)
+        for heard in history.of(Heard):
+            exchanges = own.get(heard.call, [])
+            last = exchanges[-1] if exchanges else None
+            self.said.append(Said(heard, exchanges, {} if last is None else last.says))
+            if heard.call_id is not None and last is not None:
+                self.asking.setdefault(heard.call_id, last)  # it left before its answer was whole
 
     def _of_backends(self, history: History, chat: DeclaredChat) -> None:
         by_seq: dict[tuple[str, int], Work] = {}
@@ -127,10 +140,9 @@ class ChatView:
             call.attempts.sort(key=lambda one: int(one.row["number"]))
 
     def _bind(self) -> None:
-        for exchange in self.exchanges:
-            named = self.calls.get(exchange.call_id or "")
-            if named is not None and named.exchange is None:
-                named.exchange, named.nonce = exchange, exchange.sent.nonce
+        for call_id, exchange in self.asking.items():
+            if call_id in self.calls:
+                self.calls[call_id].exchange, self.calls[call_id].nonce = exchange, exchange.sent.nonce
         by_nonce: dict[str, list[Attempt]] = defaultdict(list)
         loose: dict[str, list[Attempt]] = defaultdict(list)  # by backend
         for attempt in self.attempts:
@@ -177,22 +189,16 @@ class ChatView:
         if call is None or work.nonce is None or call.nonce not in (None, work.nonce):
             return
         call.nonce = work.nonce
-        unnamed = [one for one in self.exchanges_of[work.nonce] if one.call_id is None]
+        unnamed = [one for one in self.exchanges_of[work.nonce] if id(one) not in self._named]
         if call.exchange is None and len(unnamed) == 1:
             call.exchange = unnamed[0]
 
-    def _hear(self, history: History) -> None:
-        exchanges: dict[int, list[Exchange]] = defaultdict(list)
-        for exchange in self.exchanges:
-            exchanges[exchange.sent.call].append(exchange)
+    def _hear(self) -> None:
         by_exchange = {id(call.exchange): call for call in self.calls.values() if call.exchange is not None}
-        for heard in history.of(Heard):
-            own = exchanges.get(heard.call, [])
-            last = own[-1] if own else None
-            self.said.append(Said(heard, own, {} if last is None else last.says))
-            call = by_exchange.get(id(last))
+        for said in self.said:
+            call = by_exchange.get(id(said.last))
             if call is not None:
-                call.heard = heard
+                call.heard = said.heard
 
 
 def _joined(works: Iterable[Work], attempts: Sequence[Attempt]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from scenarios.checks.chat_reach import chat_errors
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.handed import Handed
 from scenarios.checks.parts import Exchange
@@ -48,7 +49,10 @@ _BROKEN_OFF = "returned without completing response"
 @check("error-mapped", "secrets")
 def error_mapped(history: History, declared: Declared, tally: Tally) -> None:
     """An error is the provider's own, handed on, or one of the gateway's table: its status, its code, its
-    one envelope, and a Retry-After where the caller is to come back. Nothing ends in a bare server error."""
+    one envelope, and a Retry-After where the caller is to come back. Nothing ends in a bare server error.
+    A chat is answered in the protocol of its caller, its errors as much as its successes; what a backend
+    holds against the gateway's own key is not told as the caller's fault."""
+    chat_errors(history, declared, tally)
     handed = Handed.of(history, declared)
     for failed in history.of(AppFailed):
         if failed.at.startswith("gateway") and _BROKEN_OFF not in failed.error:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from fakes.journal import Headers
+from scenarios.checks.chat_reach import CHAT_ANSWER_HEADERS, chat_request_headers
+from scenarios.checks.chat_view import is_chat
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.parts import header
 from scenarios.checks.view import View
@@ -56,20 +58,29 @@ def headers_clean(history: History, declared: Declared, tally: Tally) -> None:
     view = View.of(history, declared)
     to_provider = {name: _Allowed(_upstream(provider)) for name, provider in declared.providers.items()}
     to_caller = {name: _Allowed(_downstream(provider)) for name, provider in declared.providers.items()}
-    to_anybody = _Allowed(_TO_CALLER)
+    to_anybody, to_chatters = _Allowed(_TO_CALLER), _Allowed(CHAT_ANSWER_HEADERS)
+    for name, backend in declared.chat.backends.items() if declared.chat is not None else ():
+        own = (*sorted(_TO_PROVIDER | _OF_THE_HOP), *chat_request_headers(backend))
+        to_provider[name] = _Allowed(own)
     for served in view.served:
-        allowed = to_provider.get(served.received.at)
-        if allowed is None:
+        known = to_provider.get(served.received.at)
+        if known is None:
             continue
-        strangers = allowed.strangers(served.received.headers)
+        strangers = known.strangers(served.received.headers)
         if not tally.keeps(not strangers):
             tally.breach(f"{served.received.at} was sent the headers {', '.join(strangers)}", served.received)
     for exchange in view.exchanges:
         got = exchange.got
-        if got is None or got.status is None or not exchange.sent.path.startswith("/api/proxy/"):
+        if got is None or got.status is None:
+            continue
+        if is_chat(exchange):
+            allowed = to_chatters
+        elif exchange.sent.path.startswith("/api/proxy/"):
+            allowed = to_caller.get(exchange.sent.provider or "", to_anybody)
+        else:
             continue
         tally.saw()
-        strangers = to_caller.get(exchange.sent.provider or "", to_anybody).strangers(got.headers)
+        strangers = allowed.strangers(got.headers)
         if strangers:
             tally.breach(f"a caller was handed the headers {', '.join(strangers)}", exchange.sent, got)
         if [name for name, _ in got.headers].count("content-length") > 1:

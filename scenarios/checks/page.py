@@ -19,7 +19,7 @@ THEMES = MappingProxyType(
         "time": "That everything ends, and that all is well afterwards.",
         "streams": "That what comes through is what was sent.",
         "secrets": "Keys, headers, accounts, and the limits of reach.",
-        "record": "What two runs must agree on.",
+        "record": "What is written down and kept, what is declared, and what two runs must agree on.",
     }
 )
 """Theme → what it is about, in the order of the page."""

@@ -80,8 +80,11 @@ def _in_request(received: Received) -> Iterator[tuple[str, str]]:
 def _belongs(canary: str, place: str, received: Received, declared: Declared) -> bool:
     if received.at == "billing":
         return canary == "canary-billing" and place == "header authorization"
-    provider = declared.providers.get(received.at)
     own = f"canary-provider-{received.at}"
+    backend = None if declared.chat is None else declared.chat.backends.get(received.at)
+    if backend is not None:
+        return canary == own and place == f"header {backend.key_header}"
+    provider = declared.providers.get(received.at)
     return provider is not None and canary == own and place == f"header {provider.auth_header}"
 
 
@@ -121,7 +124,8 @@ def _judge_failure(exchange: Exchange, declared: Declared, tally: Tally) -> None
 @check("egress-allow-listed", "secrets")
 def egress_allow_listed(history: History, declared: Declared, tally: Tally) -> None:
     """No connection goes to a host that is not configured."""
-    tally.saw(sum(1 for received in history.of(Received) if received.at in declared.providers))
+    known = {*declared.providers, *(() if declared.chat is None else declared.chat.backends)}
+    tally.saw(sum(1 for received in history.of(Received) if received.at in known))
     for escaped in history.of(Escaped):
         tally.saw()
         tally.breach(f"{escaped.at} tried to reach {escaped.host}", escaped)

@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from fnmatch import fnmatchcase
 
+from scenarios.checks.chat_reach import chat_tenants
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.parts import Exchange, Task
 from scenarios.checks.reading import first_at, read_json
@@ -26,6 +27,7 @@ def tenants_apart(history: History, declared: Declared, tally: Tally) -> None:
     """An answer belongs to its own request, and a caller acts for its own accounts only. A task is shown to
     the account that submitted it and to nobody else: for others it does not exist, and the provider is not
     asked on their behalf; a made-up task id is not asked about at all."""
+    chat_tenants(history, declared, tally)
     view = View.of(history, declared)
     tokens = _tokens(view)
     asking: dict[tuple[str, str], list[Exchange]] = defaultdict(list)

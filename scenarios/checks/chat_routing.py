@@ -1,0 +1,237 @@
+"""Where chats go: backends left alone, fallbacks and their order, rates, and the way back."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict, deque
+from collections.abc import Iterable
+
+from scenarios.checks.chat_health import Health, Known, hint_us, refused
+from scenarios.checks.chat_parts import Attempt, ChatCall
+from scenarios.checks.chat_pricing import believable, told_counts
+from scenarios.checks.chat_view import ChatView
+from scenarios.checks.finding import Check, Tally, check
+from scenarios.declared import Declared
+from scenarios.declared_chat import Backend, DeclaredChat, Model
+from scenarios.history import History
+
+__all__ = ["CHECKS", "cooldown_respected", "fallback_in_order", "rate_within_limit", "traffic_returns"]
+
+_MINUTE_US = 60_000_000
+_CLOCK_US = 1_000  # a timer is due at a whole millisecond
+
+
+@check("cooldown-respected", "routing")
+def cooldown_respected(history: History, declared: Declared, tally: Tally) -> None:
+    """After a refusal for too many requests a process leaves the backend alone for at least as long as it
+    was asked to, and at least the declared time, which grows with refusals in a row; the emergency lane
+    alone goes past that."""
+    if declared.chat is None:
+        return
+    for backend, known in Health.of(history, declared).backends():
+        _judge_cooldown(backend, known, declared.chat, declared.epoch_us, tally)
+
+
+def _judge_cooldown(backend: str, known: Known, chat: DeclaredChat, epoch_us: int, tally: Tally) -> None:
+    refusals = [one for one in known.attempts if refused(one) and one.ended_us is not None]
+    refusals.sort(key=lambda one: one.ended_us or 0)
+    ends: list[int] = []  # when each became known
+    until: list[tuple[int, Attempt]] = []  # how long all so far keep calls away
+    in_a_row, last_us = 0, None
+    for one in refusals:
+        over_us = one.ended_us or 0
+        if last_us is None or one.started_us >= last_us:
+            fresh = last_us is None or known.served_since(last_us, over_us)
+            in_a_row, last_us = 1 if fresh else in_a_row + 1, over_us
+        asked_us = hint_us(None if one.work is None else one.work.answered, epoch_us)
+        told_us = one.work.answered.t_us if one.work is not None and one.work.answered is not None else 0
+        grown_us = min(chat.cooldown_first_us << min(in_a_row - 1, 32), chat.cooldown_max_us)
+        free_us = max(over_us + grown_us, told_us + asked_us)
+        if until and until[-1][0] >= free_us:
+            free_us, one = until[-1]
+        ends.append(over_us)
+        until.append((free_us, one))
+    for attempt in known.attempts if ends else ():
+        at = bisect_right(ends, attempt.started_us)
+        if not at or attempt.emergency:
+            continue
+        free_us, because = until[at - 1]
+        if not tally.keeps(attempt.started_us >= free_us - _CLOCK_US):
+            tally.breach(
+                f"{backend} was called {(free_us - attempt.started_us) / 1e6:.3f} s before the end of its "
+                "cooldown",
+                None if because.work is None else because.work.answered,
+                because.fact,
+                attempt.fact,
+            )
+
+
+@check("fallback-in-order", "routing")
+def fallback_in_order(history: History, declared: Declared, tally: Tally) -> None:
+    """A pool serves only when no backend of an earlier one was eligible or untried in this call; and the
+    backend and model that a call's row names are those that served it."""
+    chat = declared.chat
+    if chat is None:
+        return
+    view, health = ChatView.of(history, declared), Health.of(history, declared)
+    for call in view.calls.values():
+        model = chat.models.get(call.model)
+        if model is None:
+            continue
+        _judge_named(call, model, tally)
+        for number, attempt in enumerate(call.attempts):
+            place = model.place(attempt.backend)
+            if not place or attempt.emergency:
+                continue
+            tried = {one.backend for one in call.attempts[:number]}
+            earlier = [name for pool in model.pools[:place] for name in pool.backends if name not in tried]
+            free = [name for name in earlier if _surely_free(name, attempt, health, chat)]
+            if not tally.keeps(not free):
+                tally.breach(
+                    f"call {call.call_id} went to {attempt.backend} while {', '.join(free)} of an earlier "
+                    "pool was free, and nothing was wrong with it",
+                    call.fact,
+                    attempt.fact,
+                )
+
+
+def _judge_named(call: ChatCall, model: Model, tally: Tally) -> None:
+    serving = call.serving
+    if serving is None or call.hit:
+        return
+    asked = {upstream for name, upstream in model.backends if name == serving.backend}
+    right = call.row["backend"] == serving.backend and call.row["upstream_model"] == serving.row["model"]
+    if not tally.keeps(right and serving.row["model"] in asked):
+        tally.breach(
+            f"call {call.call_id} names {call.row['backend']} and {call.row['upstream_model']}; "
+            f"{serving.backend} served it with {serving.row['model']}",
+            call.fact,
+            serving.fact,
+        )
+
+
+def _surely_free(name: str, attempt: Attempt, health: Health, chat: DeclaredChat) -> bool:
+    """Whether the process that made the attempt had no reason at all to keep away from this backend."""
+    backend, process = chat.backends.get(name), health.process_of(attempt)
+    if backend is None or process is None or backend.rpm is not None or backend.tpm is not None:
+        return False
+    known = health.of_process.get((process, name))
+    if known is None:
+        return True
+    failed_us = known.last_failure_us(attempt.started_us)
+    if failed_us is None:
+        return True
+    quiet = attempt.started_us > failed_us + health.longest_us
+    return quiet and known.served_since(failed_us, attempt.started_us)
+
+
+@check("traffic-returns", "routing")
+def traffic_returns(history: History, declared: Declared, tally: Tally) -> None:
+    """Once the first pool of a model had no failure for as long as any cooldown and breaker may last, calls
+    go to it again, also where a probe hung or was called off."""
+    chat = declared.chat
+    if chat is None:
+        return
+    view, health = ChatView.of(history, declared), Health.of(history, declared)
+    calls: dict[str, list[ChatCall]] = defaultdict(list)
+    for call in view.calls.values():
+        if not call.hit and call.row["outcome"] != "lost":
+            calls[call.model].append(call)
+    for name, model in chat.models.items():
+        first = model.pools[0].backends
+        if any(_is_limited(chat.backends.get(one)) for one in first):
+            continue
+        failed_us = health.failures_us(first)
+        for call in calls.get(name, ()):
+            began_us = int(call.row["created_us"]) - declared.epoch_us
+            at = bisect_right(failed_us, began_us)
+            if not at or began_us <= failed_us[at - 1] + health.longest_us or not _had_time(call):
+                continue
+            if health.probing(first, failed_us[at - 1], began_us):
+                continue
+            if not tally.keeps(bool(call.attempts) and call.attempts[0].backend in first):
+                went = call.attempts[0].backend if call.attempts else "nobody"
+                tally.breach(
+                    f"{(began_us - failed_us[at - 1]) / 1e6:.0f} s after the last failure of "
+                    f"{', '.join(first)} call {call.call_id} for {name} went to {went}",
+                    call.fact,
+                    *(one.fact for one in call.attempts[:1]),
+                )
+
+
+def _had_time(call: ChatCall) -> bool:
+    """Whether the call got as far as choosing a backend: its caller did not leave before."""
+    return bool(call.attempts) or call.row["outcome"] == "failed"
+
+
+def _is_limited(backend: Backend | None) -> bool:
+    return backend is None or backend.rpm is not None or backend.tpm is not None
+
+
+@check("rate-within-limit", "routing")
+def rate_within_limit(history: History, declared: Declared, tally: Tally) -> None:
+    """In no minute does a process send a backend more calls than its declared rate, nor any call once what
+    the minute's calls have used reaches its declared tokens; nor more calls for a model through the
+    emergency lane than that lets through."""
+    chat = declared.chat
+    if chat is None:
+        return
+    health = Health.of(history, declared)
+    for name, known in health.backends():
+        backend = chat.backends.get(name)
+        if backend is not None and backend.rpm is not None:
+            _judge_window(f"{name} was sent", known.attempts, backend.rpm, tally)
+        if backend is not None and backend.tpm is not None:
+            _judge_tokens(known, backend, tally)
+    view = ChatView.of(history, declared)
+    lanes: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
+    for attempt in view.attempts:
+        process, call = health.process_of(attempt), view.calls.get(attempt.call_id)
+        model = None if call is None else chat.models.get(call.model)
+        if attempt.emergency and process is not None and model is not None:
+            lanes[process, model.name].append(attempt)
+    for (_, called), attempts in lanes.items():
+        what = f"the emergency lane of {called} let through"
+        _judge_window(what, attempts, chat.emergency_a_minute, tally)
+
+
+def _judge_window(what: str, attempts: Iterable[Attempt], limit: int, tally: Tally) -> None:
+    window: deque[Attempt] = deque()
+    for attempt in attempts:
+        window.append(attempt)
+        while window[0].started_us <= attempt.started_us - _MINUTE_US:
+            window.popleft()
+        if not tally.keeps(len(window) <= limit):
+            facts = (window[0].fact, attempt.fact)
+            tally.breach(f"{what} {len(window)} calls within a minute, and {limit} are declared", *facts)
+
+
+def _judge_tokens(known: Known, backend: Backend, tally: Tally) -> None:
+    """Calls admitted although what earlier ones of the minute are known to have used is all there is."""
+    assert backend.tpm is not None
+    for number, attempt in enumerate(known.attempts):
+        since = bisect_right(known.starts_us, attempt.started_us - _MINUTE_US)
+        before = known.attempts[since:number]
+        used = [
+            _used(one) for one in before if one.ended_us is not None and one.ended_us < attempt.started_us
+        ]
+        if not tally.keeps(sum(used) < backend.tpm or max(used, default=0) >= backend.tpm):
+            tally.breach(
+                f"{backend.name} was called after {sum(used)} tokens within a minute, and {backend.tpm} are "
+                "declared",
+                attempt.fact,
+                *(one.fact for one in before),
+            )
+
+
+def _used(attempt: Attempt) -> int:
+    """The tokens that the process surely knows of."""
+    work = attempt.work
+    if work is None or work.ended is None or work.accepted is None or not attempt.served:
+        return 0
+    if attempt.row["usage_source"] != "reported" or not believable(work.ended, work.accepted.dialect):
+        return 0
+    return sum(told_counts(work.ended, work.accepted.dialect).values())
+
+
+CHECKS: tuple[Check, ...] = (cooldown_respected, traffic_returns, fallback_in_order, rate_within_limit)
