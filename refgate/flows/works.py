@@ -16,7 +16,8 @@ from refgate import headers
 from refgate.config import Settings
 from refgate.config_providers import Provider
 from refgate.events import CallEnded, Event, TaskRunning
-from refgate.ledger.cadence import Backoff, Cadence
+from refgate.ledger.cadence import Cadence
+from refgate.policy.backoff import Backoff
 from refgate.ports import Answer, Billing, Call, Store, StoreUnavailable, Verdict
 from refgate.scrub import scrub
 from refgate.upstream import Phases, Upstream

@@ -1,28 +1,16 @@
 """How often the deliverer and the reconciler look, how long they wait, and how much they take at once.
 
-Pure: the caller says what time it is and brings the random stream.
+Pure: the caller says what time it is.
 """
 
-import random
 from dataclasses import dataclass
 
-__all__ = ["Backoff", "Cadence"]
+from refgate.policy.backoff import Backoff
+
+__all__ = ["Cadence"]
 
 _SECOND_US = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Doubling waits up to a ceiling, each drawn from its upper half, so that a herd spreads out."""
-
-    first_us: int
-    max_us: int
-
-    def delay_us(self, tries: int, chance: random.Random) -> int:
-        """The wait after the `tries`-th try, counted from 1."""
-        doublings = min(max(tries - 1, 0), 40)  # beyond any ceiling; keeps the power small
-        whole_us = min(self.first_us << doublings, self.max_us)
-        return whole_us - chance.randrange(whole_us // 2 + 1)
+_DELIVERY = Backoff(first_us=_SECOND_US // 5, max_us=60 * _SECOND_US)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +27,7 @@ class Cadence:
     orphans_every_us: int = 60 * _SECOND_US
     orphan_after_us: int = 60 * _SECOND_US
     stuck_retry_us: int = 600 * _SECOND_US
-    delivery: Backoff = Backoff(first_us=_SECOND_US // 5, max_us=60 * _SECOND_US)
+    delivery: Backoff = _DELIVERY
     at_once: int = 16
     batch: int = 50
     pages_max: int = 10

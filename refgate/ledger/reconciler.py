@@ -22,12 +22,13 @@ from collections.abc import Callable
 from typing import Protocol, assert_never
 
 from refgate.events import CallEnded, Event, Failed
-from refgate.ledger.cadence import Backoff, Cadence
+from refgate.ledger.cadence import Cadence
 from refgate.ledger.events import Overdue, Swept, careful
 from refgate.ledger.hands import Hands
 from refgate.ledger.keys import reserve_key
 from refgate.ledger.loop import Loop
 from refgate.ledger.states import Outcome, State
+from refgate.policy.backoff import Backoff
 from refgate.ports import Answer, Billing, Call, Refused, Store, Verdict
 
 __all__ = ["Inquiry", "Reconciler"]
