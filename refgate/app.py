@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from refgate import admin
+from refgate.chat.routes import PREFIXES
 from refgate.config import Settings
 from refgate.errors import Code, Refusal
 from refgate.flows.answers import refused, respond
@@ -25,6 +26,7 @@ from refgate.ports import Answer, Ports, StoreUnavailable
 __all__ = ["create_app"]
 
 _PROXY = "/api/proxy/"
+_CALLS = (_PROXY, *PREFIXES)
 _TEXT = (("content-type", "text/plain; charset=utf-8"),)
 
 
@@ -70,7 +72,7 @@ class _Replica(Starlette):
         self._edge = edge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(_PROXY):
+        if scope["type"] == "http" and scope["path"].startswith(_CALLS):
             await self._edge(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
@@ -94,6 +96,10 @@ class _Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
+            return
+        front = self._gateway.front
+        if front is not None and scope["path"].startswith(PREFIXES):
+            await front(_chat_knock(scope, receive), receive, send)
             return
         if not scope["path"].startswith(_PROXY):
             await refused(Refusal(Code.NOT_FOUND, "there is nothing here"))(scope, receive, send)
@@ -143,17 +149,29 @@ class _Edge:
 
 
 def _knock(scope: Scope, receive: Receive) -> Knock:
+    raw = _raw_path(scope)
+    # An escaped spelling of our own prefix is no path of ours; without its slash it is refused as such.
+    inner = raw[len(_PROXY) - 1 :] if raw.startswith(_PROXY.encode()) else b""
+    return _knock_at(inner, scope, receive)
+
+
+def _chat_knock(scope: Scope, receive: Receive) -> Knock:
+    return _knock_at(_raw_path(scope), scope, receive)
+
+
+def _raw_path(scope: Scope) -> bytes:
+    return scope.get("raw_path") or quote(scope["path"]).encode()
+
+
+def _knock_at(path: bytes, scope: Scope, receive: Receive) -> Knock:
     headers = tuple(
         [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
     )
-    raw = scope.get("raw_path") or quote(scope["path"]).encode()
-    # An escaped spelling of our own prefix is no path of ours; without its slash it is refused as such.
-    inner = raw[len(_PROXY) - 1 :] if raw.startswith(_PROXY.encode()) else b""
 
     async def body(limit: int) -> bytes | None:
         return await _body(headers, receive, limit)
 
-    return Knock(scope["method"], inner, scope.get("query_string", b""), headers, body)
+    return Knock(scope["method"], path, scope.get("query_string", b""), headers, body)
 
 
 async def _body(headers: tuple[tuple[str, str], ...], receive: Receive, limit: int) -> bytes | None:

@@ -9,7 +9,11 @@ import asyncio
 
 from starlette.responses import Response
 
+from refgate.chat.backends import Backends, Drains
+from refgate.chat.cache import Cache
+from refgate.chat.front import Front
 from refgate.chat.sweep import ChatSweep
+from refgate.chat.works import ChatWorks
 from refgate.config import EmbeddedBilling, RemoteBilling, Settings
 from refgate.errors import Code, Refusal
 from refgate.events import CallRefused, Draining, Failed, Started, Stopped
@@ -114,7 +118,21 @@ class Gateway:
             chance=ports.chance,
             emit=ports.sink,
         )
+        self.front = self._front(settings, ports) if settings.models else None
         self._up = False
+
+    def _front(self, settings: Settings, ports: Ports) -> Front:
+        """Where chat calls come in."""
+        works = ChatWorks(
+            base=self.works,
+            store=self.chats,
+            backends=Backends(settings, ports.chance),
+            drains=Drains(settings.chat.drain.streams),
+            prices=settings.price_list,
+            cache=Cache(settings.cache) if settings.cache is not None else None,
+            log=self.request_log,
+        )
+        return Front(works, self.gate, started_us=ports.clock())
 
     def _billing(self, settings: Settings, ports: Ports, database: Database) -> Billing:
         if isinstance(settings.billing, RemoteBilling):

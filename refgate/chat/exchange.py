@@ -43,6 +43,9 @@ _NO_VERDICT = frozenset({408, 504, 524})
 _DOUBTFUL = frozenset({FaultKind.BROKEN, FaultKind.TRUNCATED, FaultKind.TIMEOUT})
 
 
+_NONE = Unmetered()
+
+
 @dataclass(frozen=True, slots=True)
 class Aim:
     """Where the attempt goes, and in which words its answer is told."""
@@ -67,7 +70,7 @@ class Result:
 
     status: int | None
     failure: Failure | None
-    usage: Metered = Unmetered()
+    usage: Metered = _NONE
     model: str = ""
     seen: int = 0
     body: bytes = b""

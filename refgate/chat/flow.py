@@ -38,7 +38,7 @@ _TELLING_US = 60_000_000  # how long a caller may take to take the last of its a
 
 
 async def converse(works: ChatWorks, call: Call) -> None:
-    """The whole story, told to its end though the caller may be gone. Raises Denied where it does not begin."""
+    """The whole story, told to its end though the caller may be gone. Raises Denied where none begins."""
     if await told_again(works, call):
         return
     await admit(works, call)

@@ -105,7 +105,7 @@ def _unreported(prices: PriceList, chat: Chat, worked: Worked, held_nanos: int) 
 
 
 def _estimated(worked: Worked) -> Usage:
-    """By what was seen; an answer that was called off may have said what went in, and does not take it back."""
+    """By what was seen. An answer that was called off may have said what went in: that much is known."""
     known = worked.usage
     if not worked.whole and isinstance(known, Usage) and known.prompt > 0:
         return Usage(

@@ -106,18 +106,20 @@ class Voice:
 async def attend(work: asyncio.Task[None], voice: Voice, receive: Receive) -> None:
     """Watches the caller until the work for it is done, or it leaves: the work goes on by itself then."""
     loop = asyncio.get_running_loop()
+    listening = True
     try:
         async with asyncio.timeout(None) as watching:
 
             def done(_: asyncio.Task[None]) -> None:
-                watching.reschedule(loop.time())
+                if listening:
+                    watching.reschedule(loop.time())
 
             work.add_done_callback(done)
             try:
                 while (await receive())["type"] != "http.disconnect":
                     pass
             finally:
-                work.remove_done_callback(done)
+                listening = False
         voice.leave()
     except TimeoutError:
         return

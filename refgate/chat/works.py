@@ -15,6 +15,7 @@ from refgate.config import Settings
 from refgate.flows.works import Works
 from refgate.headers import Pairs
 from refgate.price_list import PriceList
+from refgate.requestlog.log import RequestLog
 
 __all__ = ["Call", "ChatWorks"]
 
@@ -31,6 +32,7 @@ class ChatWorks:
     drains: Drains
     prices: PriceList
     cache: Cache | None
+    log: RequestLog
 
     @property
     def settings(self) -> Settings:
