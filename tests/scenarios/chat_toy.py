@@ -114,13 +114,14 @@ async def _answer(send: Any, status: int, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+_PLAN = '{models: {"*": {context: 99999}}, words: 5, first: 100ms, between: 20ms}'
 _HEAD = """
 about: callers of models meet a toy
 gateway: {config: {}}
 providers:
-  east: {wire: openai, plan: {models: {"*": {context: 99999}}, words: 5, first: 100ms, between: 20ms}, acts: %s}
-  rome: {wire: anthropic, plan: {models: {"*": {context: 99999}}, words: 5, first: 100ms, between: 20ms}, acts: %s}
-  tokyo: {wire: gemini, plan: {models: {"*": {context: 99999}}, words: 5, first: 100ms, between: 20ms}, acts: %s}
+  east: {wire: openai, plan: %s, acts: %s}
+  rome: {wire: anthropic, plan: %s, acts: %s}
+  tokyo: {wire: gemini, plan: %s, acts: %s}
 links: [{from: gateway, to: east, latency: {fixed: 0s}}, {from: client, to: gateway-0, latency: {fixed: 0s}}]
 traffic:
 """
@@ -129,7 +130,7 @@ traffic:
 def chats(*traffic: str, acts: Iterable[str] = ()) -> Scenario:
     """A scenario of this traffic, with the acts at every provider."""
     at_all = f"[{', '.join(acts)}]"
-    text = _HEAD % (at_all, at_all, at_all) + "".join(f"  - {block}\n" for block in traffic)
+    text = _HEAD % (3 * (_PLAN, at_all)) + "".join(f"  - {block}\n" for block in traffic)
     found = load_text(text)
     gateway = found.gateway.model_copy(update={"config": CONFIG})
     return found.model_copy(update={"gateway": gateway})

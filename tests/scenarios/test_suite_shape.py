@@ -3,14 +3,25 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from fakes.acts.vocabulary import BillingDo, ProviderDo
+from fakes.chat import Prices
 from refgate.config import Settings
 from scenarios import gateways
-from scenarios.load import Loaded, find, load
-from scenarios.model import Crash, LinkDo, Stop, StoreFault, TaskTraffic
+from scenarios.load import Loaded, find, load, load_text
+from scenarios.model import (
+    ChatProviderPart,
+    Crash,
+    LinkDo,
+    ProviderPart,
+    Stop,
+    StoreFault,
+    TaskTraffic,
+)
+from scenarios.model_chat import USUAL_MODELS
 from scenarios.wording import WORDINGS
 
 SUITE = Path(gateways.FOLDER).parent
@@ -36,6 +47,10 @@ BerriAI/litellm#10011 scaleapi/llm-engine#874 QuantumNous/new-api#6754 nexu-io/o
 """)
 
 
+P = TypeVar("P", ProviderPart, ChatProviderPart)
+CHAT = "{about: chat, gateway: {config: chat.yaml}, providers: {east: {wire: openai}}}"
+
+
 def named(path: Path) -> str:
     return str(path.relative_to(SUITE).with_suffix(""))
 
@@ -58,7 +73,10 @@ def test_every_file_loads_and_its_gateway_starts(path: Path) -> None:
     config = gateways.with_probe(gateways.gateway_config(scenario))
     settings = Settings.parse(config, environ=gateways.environ(config), source=str(path))
     enabled = {name for name, provider in settings.providers.items() if provider.enabled}
-    assert set(scenario.providers) == enabled
+    dialects = {name: backend.dialect for name, backend in settings.backends.items()}
+    assert set(scenario.providers) == enabled | set(dialects)
+    for name, dialect in dialects.items():
+        assert scenario.providers[name].wire == dialect
     assert (scenario.billing is not None) == (config["billing"]["kind"] == "remote")
 
 
@@ -92,10 +110,23 @@ def test_every_hazard_has_a_file(suite: list[Loaded]) -> None:
     assert {f"A{number}" for number in range(1, 22)} <= hazards
 
 
+def _parts(suite: list[Loaded], kind: type[P]) -> list[P]:
+    """The providers of tasks, or those of models, of all files."""
+    parts = (part for one in suite for part in one.scenario.providers.values())
+    return [part for part in parts if isinstance(part, kind)]
+
+
+def test_models_cost_what_their_vendors_bill() -> None:
+    """The prices of the suite's gateway are those that its providers usually have."""
+    priced = gateways.gateway_config(load_text(CHAT))["prices"]
+    usual = {name: model.prices for models in USUAL_MODELS.values() for name, model in models.items()}
+    assert {name: Prices.model_validate(price) for name, price in priced.items()} == usual
+
+
 def test_every_wire_and_both_billings_are_spoken(suite: list[Loaded]) -> None:
     """Each provider dialect and each kind of billing, alone and with several replicas."""
-    wires = {part.wire for loaded in suite for part in loaded.scenario.providers.values()}
-    assert wires == set(WORDINGS)
+    assert {part.wire for part in _parts(suite, ProviderPart)} == set(WORDINGS)
+    assert {part.wire for part in _parts(suite, ChatProviderPart)} == {"openai", "anthropic", "gemini"}
     kinds = {(one.scenario.billing is not None, one.scenario.gateway.replicas > 1) for one in suite}
     assert kinds == {(False, False), (False, True), (True, False), (True, True)}
     assert max(loaded.scenario.gateway.replicas for loaded in suite) >= 3
@@ -103,7 +134,7 @@ def test_every_wire_and_both_billings_are_spoken(suite: list[Loaded]) -> None:
 
 def test_every_act_is_in_some_script(suite: list[Loaded]) -> None:
     """The whole vocabulary of misbehaviour is used, the providers' and billing's."""
-    provided = {act.do.name for one in suite for part in one.scenario.providers.values() for act in part.acts}
+    provided = {act.do.name for part in _parts(suite, ProviderPart) for act in part.acts}
     billed = {act.do.name for one in suite if one.scenario.billing for act in one.scenario.billing.acts}
     assert provided == set(ProviderDo.model_fields)
     assert billed == set(BillingDo.model_fields)
