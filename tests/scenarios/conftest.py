@@ -366,10 +366,7 @@ class Story:
             journal.record(Calm(t_us=end_us, at="world"))
             end_us += self.settle_us
         if self.read:
-            tables = {"calls": self.calls, "attempts": self.attempts}
-            if not self.remote:
-                tables |= {"accounts": self.accounts(), "holds": self.holds, "entries": self._all_entries()}
-            for what, rows in tables.items():
+            for what, rows in self.tables().items():
                 fact = Observed(t_us=end_us, at="gateway-0", what=what, final=True, rows=tuple(rows))
                 journal.record(fact)
         for phase in ("baseline", "final"):
@@ -377,6 +374,13 @@ class Story:
             journal.record(Resources(t_us=end_us, at="gateway-0", phase=phase, **counts))
         journal.record(Ended(t_us=end_us, at="world", trouble=None))
         return History(journal)
+
+    def tables(self) -> dict[str, list[dict[str, Any]]]:
+        """What the read API would give last."""
+        tables = {"calls": self.calls, "attempts": self.attempts}
+        if not self.remote:
+            tables |= {"accounts": self.accounts(), "holds": self.holds, "entries": self._all_entries()}
+        return tables
 
     def _all_entries(self) -> list[dict[str, Any]]:
         grants = Story(self.declared)
