@@ -28,7 +28,7 @@ from refgate.dialects.spoken import Fault, FaultKind
 from refgate.errors import Code, Refusal
 from refgate.flows.arrival import Knock, bearer
 
-__all__ = ["Asked", "Denied", "Visitor", "arrive", "denied", "visitor"]
+__all__ = ["Asked", "Denied", "Visitor", "arrive", "denied", "presented", "visitor"]
 
 _THREAD = re.compile(r"[\x21-\x7e]{1,128}")
 _QUERY_MAX = 4096
@@ -124,6 +124,16 @@ def visitor(settings: Settings, knock: Knock) -> Visitor:
         raise _bad("the key belongs in a header, not in the address")
     name, caller = _identity(settings, knock)
     return Visitor(name, _account(caller, knock))
+
+
+def presented(knock: Knock) -> str | None:
+    """The first key that a request brings, for those who must never write it down."""
+    for name, value in knock.headers:
+        if name == "authorization" and (token := bearer(value)) is not None:
+            return token
+        if name in _KEY_HEADERS:
+            return value
+    return None
 
 
 def _identity(settings: Settings, knock: Knock) -> tuple[str, Caller]:

@@ -17,6 +17,7 @@ from refgate.dialects.spoken import Unmetered, Usage
 from refgate.events import ChatAttemptEnded
 from refgate.policy.answers import Try
 from refgate.policy.health import Health
+from refgate.requestlog.log import Tape
 
 __all__ = ["Tried", "attempt_end", "tried"]
 
@@ -38,8 +39,10 @@ async def tried(works: ChatWorks, call: Call, step: Try) -> Tried | None:
         attempt = await _begun(works, call, step)
         if attempt is None:
             return None
-        exchange = _exchange(works, call, attempt)
+        tape = call.notes.tape()
+        exchange = _exchange(works, call, attempt, tape)
         result = await exchange.run()
+        call.notes.upstream_answer(attempt.backend, exchange.reply, tape)
         done = Tried(attempt, result, exchange, works.now_us())
         _learn(works, health, step, done)
     finally:
@@ -66,8 +69,10 @@ async def _begun(works: ChatWorks, call: Call, step: Try) -> ChatAttempt | None:
     return attempt
 
 
-def _exchange(works: ChatWorks, call: Call, attempt: ChatAttempt) -> Exchange:
+def _exchange(works: ChatWorks, call: Call, attempt: ChatAttempt, tape: Tape | None) -> Exchange:
     asked = call.asked
+    out = asked.outbox.write(attempt.backend, attempt.model)
+    call.notes.upstream_request(attempt.backend, out)
     spoken = Spoken(
         id=f"{call.call_id}-{attempt.number}",
         model=asked.plain.model,
@@ -77,7 +82,7 @@ def _exchange(works: ChatWorks, call: Call, attempt: ChatAttempt) -> Exchange:
     )
     aim = Aim(
         backend=works.settings.backends[attempt.backend],
-        out=asked.outbox.write(attempt.backend, attempt.model),
+        out=out,
         source=asked.protocol,
         stream=asked.stream,
         spoken=spoken,
@@ -92,6 +97,7 @@ def _exchange(works: ChatWorks, call: Call, attempt: ChatAttempt) -> Exchange:
         aim,
         left_us=call.deadline_us - attempt.started_us,
         heard=works.cache.heard() if works.cache is not None and call.cache_key is not None else None,
+        tape=tape,
     )
 
 

@@ -31,6 +31,7 @@ from refgate.dialects.registry import Spoken, read_answer, write_answer
 from refgate.dialects.spoken import Answer, Broke, Done, Fault, FaultKind, Metered, Unmetered, Usage
 from refgate.headers import Pairs
 from refgate.policy.answers import Failure
+from refgate.requestlog.log import Tape
 from refgate.scrub import scrub
 from refgate.upstream import Failure as Fell
 from refgate.upstream import Outgoing, Phases, Stream, Upstream
@@ -99,6 +100,7 @@ class Exchange:
         *,
         left_us: int,
         heard: Heard | None = None,
+        tape: Tape | None = None,
     ) -> None:
         self._settings = settings
         self._times = settings.chat.timeouts
@@ -108,10 +110,11 @@ class Exchange:
         self._voice = voice
         self._aim = aim
         self._heard = heard
+        self._tape = tape
         self._secret = aim.backend.key.reveal()
         self._patience = Patience(whole_us=left_us)
         self._draining = False
-        self._reply: Stream | None = None
+        self.reply: Stream | None = None  # as far as one came
         self._relay: Relay | None = None
         self._first_token_us: int | None = None
 
@@ -148,7 +151,7 @@ class Exchange:
         """Some time is over. Where the caller did not take what it was told, it is the caller who is gone."""
         if self._voice.speaking:
             self._voice.leave()
-        reply, relay = self._reply, self._relay
+        reply, relay = self.reply, self._relay
         if relay is not None:
             relay.end(None if self._patience.over is Phase.TAIL else _late())
             return self._streamed(relay)
@@ -163,11 +166,11 @@ class Exchange:
         reply = await self._upstream.open(self._aim.out, phases=self._phases())
         if isinstance(reply, Fell):
             return Result(None, self._fell(reply))
-        self._reply = reply
+        self.reply = reply
         try:
             if not _is_fine(reply.status):
                 self._patience.phase(Phase.BETWEEN_TOKENS, self._times.between_tokens_us)
-                body, _ = await _read(reply, _ERROR_MAX)
+                body, _ = await self._read(reply, _ERROR_MAX)
                 return self._classified(reply, body)
             return await (self._passed_on(reply) if self._aim.stream else self._whole(reply))
         finally:
@@ -185,7 +188,7 @@ class Exchange:
 
     async def _whole(self, reply: Stream) -> Result:
         self._patience.phase(Phase.FIRST_TOKEN, self._times.first_token_us)
-        body, complete = await _read(reply, self._settings.limits.answer_body)
+        body, complete = await self._read(reply, self._settings.limits.answer_body)
         if reply.failure is not None:
             return Result(reply.status, self._fell(reply.failure))
         if not complete:
@@ -216,6 +219,8 @@ class Exchange:
         )
         async with aclosing(reply.chunks()) as chunks:
             async for chunk in chunks:
+                if self._tape is not None:
+                    self._tape.feed(chunk)
                 relay.feed(chunk)
                 if relay.ended is not None:
                     break
@@ -230,6 +235,20 @@ class Exchange:
             await self._say(relay.take())
         return self._streamed(relay)
 
+    async def _read(self, reply: Stream, most: int) -> tuple[bytes, bool]:
+        """At most so much of a body, and whether that is all of it."""
+        parts: list[bytes] = []
+        size = 0
+        async with aclosing(reply.chunks()) as chunks:
+            async for chunk in chunks:
+                if self._tape is not None:
+                    self._tape.feed(chunk)
+                size += len(chunk)
+                parts.append(chunk)
+                if size > most:
+                    return b"".join(parts)[:most], False
+        return b"".join(parts), True
+
     async def _say(self, data: bytes) -> None:
         """To the caller, its head first. It may take as long to take it as the backend to say it."""
         voice = self._voice
@@ -240,11 +259,11 @@ class Exchange:
 
     def _streamed(self, relay: Relay) -> Result:
         ended = relay.ended
-        assert ended is not None and self._reply is not None
+        assert ended is not None and self.reply is not None
         failure = self._broke(ended) if isinstance(ended, Broke) else None
         answer = self._heard.answer() if self._heard is not None else None
         return Result(
-            self._reply.status,
+            self.reply.status,
             failure,
             ended.usage,
             ended.model,
@@ -286,16 +305,3 @@ def _cut(fell: Fell) -> Fault:
     if fell.status is None:
         return Fault(FaultKind.UNREACHABLE, "the connection to the backend broke before its answer")
     return Fault(FaultKind.TRUNCATED, "the backend's answer ended before its end")
-
-
-async def _read(reply: Stream, most: int) -> tuple[bytes, bool]:
-    """At most so much of a body, and whether that is all of it."""
-    parts: list[bytes] = []
-    size = 0
-    async with aclosing(reply.chunks()) as chunks:
-        async for chunk in chunks:
-            size += len(chunk)
-            parts.append(chunk)
-            if size > most:
-                return b"".join(parts)[:most], False
-    return b"".join(parts), True

@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Send
 
 from refgate.headers import Pairs
 from refgate.ports import Answer
+from refgate.requestlog.log import Tape
 
 __all__ = ["Voice", "attend"]
 
@@ -22,9 +23,11 @@ Raw = list[tuple[bytes, bytes]]
 class Voice:
     """One answer. Either `whole`, or `begin`, `say` and `end`."""
 
-    def __init__(self, send: Send, *, pairs: Pairs) -> None:
+    def __init__(self, send: Send, *, pairs: Pairs, tape: Tape | None = None) -> None:
         self._send = send
         self._pairs = pairs  # on every answer of this call
+        self._tape = tape
+        self.headers: Pairs = ()  # as they were sent
         self._gone = asyncio.Event()
         self._told: Callable[[], None] | None = None
         self.status: int | None = None  # once the head was sent
@@ -82,14 +85,15 @@ class Voice:
 
     async def _head(self, status: int, pairs: Pairs) -> None:
         self.status = status
-        raw: Raw = [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in (*pairs, *self._pairs)
-        ]
+        self.headers = (*pairs, *self._pairs)
+        raw: Raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
         await self._pass({"type": "http.response.start", "status": status, "headers": raw})
 
     async def _piece(self, data: bytes, *, last: bool) -> None:
         # The caller's server may learn of the end before `send` returns: from here on leaving is no news.
         self.over = self.over or last
+        if self._tape is not None:
+            self._tape.feed(data)
         await self._pass({"type": "http.response.body", "body": data, "more_body": not last})
 
     async def _pass(self, message: Message) -> None:

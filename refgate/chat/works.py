@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from refgate.chat.arrival import Asked
 from refgate.chat.backends import Backends, Drains
 from refgate.chat.cache import Cache
+from refgate.chat.notes import Notes
 from refgate.chat.outgoing import Place
 from refgate.chat.records import AttemptEnd, ChatEnd, ChatStore
 from refgate.chat.voice import Voice
@@ -49,6 +50,7 @@ class Call:
     call_id: str
     asked: Asked
     voice: Voice
+    notes: Notes
     created_us: int
     whole_us: int
     places: Mapping[Place, str] = field(

@@ -26,7 +26,7 @@ from refgate.events import Event, line
 from scenarios.reference import ListSpool
 from tests.refgate.ledger_kit import FaultyConnection, connect
 
-__all__ = ["PROTOCOLS", "S", "ChatWorld", "ask", "config", "played", "said", "whole_text"]
+__all__ = ["PROTOCOLS", "ChatWorld", "S", "ask", "config", "played", "said", "whole_text"]
 
 S = 1_000_000
 ENVIRON = {
