@@ -36,11 +36,6 @@ ENVIRON = {
     **{f"{name.upper()}_KEY": f"canary-provider-{name}" for name in ("east", "west", "rome", "tokyo")},
 }
 _DIALECTS = {"east": "openai", "west": "openai", "rome": "anthropic", "tokyo": "gemini"}
-_MODELS = {
-    "openai": "gpt-4o-mini",
-    "anthropic": "claude-haiku-4-5",
-    "gemini": "gemini-2.5-flash",
-}
 _PRICES = {
     "gpt-4o-mini": {"input": "0.15", "output": "0.60", "cache_read": "0.075"},
     "claude-haiku-4-5": {"input": "1", "output": "5", "cache_read": "0.10"},
@@ -173,7 +168,8 @@ class ChatWorld:
             self.vendor(name)
 
     def vendor(self, name: str, *acts: Mapping[str, Any], **plan: Any) -> ChatProvider:
-        """A vendor anew, with these acts and this plan."""
+        """A vendor anew, with these acts and this plan; it bills what the gateway thinks it does."""
+        plan.setdefault("models", {model: {"prices": prices} for model, prices in _PRICES.items()})
         made = ChatProvider(
             name,
             dialects=_DIALECTS[name],

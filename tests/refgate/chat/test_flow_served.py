@@ -25,7 +25,7 @@ def test_every_protocol_is_served_by_every_provider(
         assert (row["state"], row["outcome"], row["status"]) == ("ended", "served", 200)
         assert (row["backend"], row["stream"]) == (at, stream)
         assert (row["usage_source"], row["flags"]) == ("reported", [])
-        assert row["amount_nanos"] == row["amount_nanos"] > 0
+        assert row["amount_nanos"] == work.cost_nanos > 0
         (attempt,) = await world.rows("chat_attempts")
         assert attempt["cost_nanos"] == row["amount_nanos"]
         assert attempt["failure"] is None
