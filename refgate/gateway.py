@@ -99,15 +99,6 @@ class Gateway:
             self.store, billing, cadence=cadence, clock=ports.clock, emit=ports.sink
         )
         self.chats = SqliteChats(database)
-        self._chat_sweep = ChatSweep(
-            self.chats,
-            chat=settings.chat,
-            prices=settings.price_list,
-            cadence=cadence,
-            clock=ports.clock,
-            chance=ports.chance,
-            emit=ports.sink,
-        )
         self.request_log = RequestLog(
             SqliteRequests(database),
             ports.spool,
@@ -117,6 +108,16 @@ class Gateway:
             ids=ports.ids,
             chance=ports.chance,
             emit=ports.sink,
+        )
+        self._chat_sweep = ChatSweep(
+            self.chats,
+            chat=settings.chat,
+            prices=settings.price_list,
+            cadence=cadence,
+            clock=ports.clock,
+            chance=ports.chance,
+            emit=ports.sink,
+            note=self.request_log.note,
         )
         self.front = self._front(settings, ports) if settings.models else None
         self._up = False
@@ -153,9 +154,8 @@ class Gateway:
         self._reconciler.start()
         self._housekeeping.start()
         if self.settings.models:
-            self._chat_sweep.start()
-        if self.settings.models:
             self.request_log.start()
+            self._chat_sweep.start()
         self._up = True
         self._emit(Started(t_us=self._clock()))
 

@@ -44,8 +44,6 @@ async def converse(works: ChatWorks, call: Call) -> None:
     await admit(works, call)
     ending = await _carried(works, call)
     await settle(works, call, ending)
-    if call.end is not None:
-        call.notes.ended(call.end, call.attempts)
     _keep(works, call, ending)
     await _tell(call, ending)
 

@@ -69,4 +69,3 @@ async def _booked(works: ChatWorks, call: Call, cache: Cache, kept: Kept) -> Non
         cache="hit",
     )
     await written(works, call, end, None)
-    call.notes.ended(end, 0)

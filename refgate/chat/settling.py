@@ -95,6 +95,8 @@ async def written(works: ChatWorks, call: Call, end: ChatEnd, over: AttemptEnd |
     """Writes the end down. Where the store is away, waits a little, and lets the writing go on by itself."""
     now_us = works.now_us()
     call.end = end
+    # Noted first: if this process goes before the call's row says so, too, the sweep corrects the note.
+    call.notes.ended(end, call.attempts)
 
     async def write() -> bool:
         return await works.store.settle(call.call_id, end, attempt=over, now_us=now_us)

@@ -2,7 +2,8 @@
 
 What is known of such a call is its row and its attempts' rows. Without an attempt nothing was sent: it costs
 nothing. With one, nobody will ever say what the backend did: it is charged as an answer without figures is,
-by `chat.missing_usage`, on an estimate of what went in, and flagged. Asks no backend and tells no caller.
+by `chat.missing_usage`, on an estimate of what went in, and flagged. The request log is told of it, since
+the replica may not have been. Asks no backend and tells no caller.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from refgate.ledger.cadence import Cadence
 from refgate.ledger.events import careful
 from refgate.ledger.loop import Loop
 from refgate.price_list import PriceList
+from refgate.requestlog.rows import RequestRow
 
 __all__ = ["ChatLost", "ChatSweep", "verdict"]
 
@@ -52,6 +54,7 @@ class ChatSweep:
         clock: Callable[[], int],
         chance: random.Random,
         emit: Callable[[Event], None],
+        note: Callable[[RequestRow], None],
     ) -> None:
         self._store = store
         self._chat = chat
@@ -60,6 +63,7 @@ class ChatSweep:
         self._clock = clock
         self._chance = chance
         self._emit = careful(emit)
+        self._note = note
         self._loop = Loop("chat-sweep", self._round, clock=clock, emit=emit)
 
     def start(self) -> None:
@@ -89,6 +93,7 @@ class ChatSweep:
         now_us = self._clock()
         end, attempt = verdict(self._prices, self._chat, call, now_us=now_us)
         if await self._store.settle(call.call_id, end, attempt=attempt, now_us=now_us):
+            self._note(_row(call, end, now_us=now_us))
             self._emit(
                 ChatLost(t_us=now_us, call_id=call.call_id, reason=end.reason, amount_nanos=end.amount_nanos)
             )
@@ -97,6 +102,27 @@ class ChatSweep:
         self._emit(
             Failed(t_us=self._clock(), where="chat-sweep", what=type(failure).__name__, call_id=call.call_id)
         )
+
+
+def _row(call: OpenChat, end: ChatEnd, *, now_us: int) -> RequestRow:
+    """The request as the log is to have it. Who asked, and how, only the replica knew that is gone."""
+    return RequestRow(
+        request_id=call.call_id,
+        at_us=call.created_us,
+        caller=None,
+        account=call.account,
+        protocol=None,
+        model=call.model,
+        stream=False,
+        outcome=end.outcome.value,
+        code=end.reason,
+        status=end.status,
+        backend=end.backend,
+        attempts=call.attempts,
+        amount_nanos=end.amount_nanos,
+        cache=None,
+        duration_us=now_us - call.created_us,
+    )
 
 
 def verdict(

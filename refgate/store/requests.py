@@ -1,5 +1,8 @@
 """The `LogStore` on SQLite: rows of the request log and the debug log, in batches, and dropped when old.
 
+A row that comes again, after a crash, is known. One exception: that a call was lost is said by the sweep, and
+replaces what a replica had noted of an end that it did not come to write down.
+
 Rows come in nearly the order of their times, and are dropped from the oldest row on: no index on time is
 needed, and a row that came late is dropped late. Knows nothing of what the rows say.
 """
@@ -20,11 +23,16 @@ def _insert(table: str, kind: type[RequestRow] | type[DebugRow]) -> str:
     names = [field.name for field in fields(kind)]
     return (
         f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
-        f" ON CONFLICT ({names[0]}) DO NOTHING"
+        f" ON CONFLICT ({names[0]}) DO "
     )
 
 
-_REQUEST, _DEBUG = _insert("requests", RequestRow), _insert("debug", DebugRow)
+_REQUEST = _insert("requests", RequestRow) + (
+    "UPDATE SET outcome = excluded.outcome, code = excluded.code, backend = excluded.backend,"
+    " attempts = excluded.attempts, amount_nanos = excluded.amount_nanos, duration_us = excluded.duration_us"
+    " WHERE excluded.outcome = 'lost'"
+)
+_DEBUG = _insert("debug", DebugRow) + "NOTHING"
 _TABLES = ("requests", "debug")
 
 

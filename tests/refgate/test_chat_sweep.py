@@ -21,6 +21,7 @@ from refgate.events import Event, Failed
 from refgate.ledger.books import Grant
 from refgate.ledger.cadence import Cadence
 from refgate.price_list import parse_price_list
+from refgate.requestlog.rows import RequestRow
 from refgate.store.chats import SqliteChats
 from tests.refgate.chats_kit import ChatFile, attempt_end, chat_attempt, new_chat, served
 from tests.refgate.ledger_kit import drive
@@ -119,6 +120,7 @@ class World:
     file: ChatFile
     loop: SimLoop
     events: list[Event] = field(default_factory=list)
+    noted: list[RequestRow] = field(default_factory=list)
     away: bool = False
     chance: random.Random = field(default_factory=lambda: random.Random("sweeps"))
 
@@ -132,6 +134,7 @@ class World:
             clock=lambda: self.loop.now_us,
             chance=self.chance,
             emit=self.events.append,
+            note=self.noted.append,
         )
         made.start()
         return made
@@ -169,6 +172,10 @@ def test_abandoned_calls_are_settled_when_their_lease_is_over(file: ChatFile) ->
         rows = {row["call_id"]: row for row in file.page("chats")}
         assert [rows[one]["outcome"] for one in ("c1", "c2", "c3")] == ["lost", "lost", "served"]
         assert rows["c1"]["ended_us"] >= 30 * S
+        assert [(row.request_id, row.outcome, row.amount_nanos) for row in world.noted] == [
+            ("c1", "lost", 12_000),
+            ("c2", "lost", 0),
+        ]
         (attempt,) = [row for row in file.page("chat_attempts") if row["call_id"] == "c1"]
         assert (attempt["failure"], attempt["ended_us"]) == ("lost", rows["c1"]["ended_us"])
         await sweep.stop(within_us=S)

@@ -274,6 +274,29 @@ def test_a_power_cut_at_any_commit_loses_and_doubles_nothing(tmp_path: Path, com
     played(tmp_path, story)
 
 
+@pytest.mark.parametrize("order", [("served", "lost"), ("lost", "served")])
+def test_the_sweeps_word_on_a_lost_call_stands(tmp_path: Path, order: tuple[str, str]) -> None:
+    """Its replica had noted an end that it did not come to write down; who asked, only that note says."""
+
+    async def story(world: World) -> None:
+        for outcome in order:
+            log = world.log()
+            log.start()
+            if outcome == "lost":
+                row = request_row(caller=None, outcome="lost", code="no_verdict", amount_nanos=7, status=0)
+            else:
+                row = request_row(outcome=outcome, amount_nanos=5)
+            log.note(row)
+            log.note(row)
+            await log.stop(within_us=MINUTE)
+        (kept,) = world.file.rows("SELECT outcome, code, amount_nanos, account FROM requests")
+        assert kept == ("lost", "no_verdict", 7, "alice")
+        ((caller, status),) = world.file.rows("SELECT caller, status FROM requests")
+        assert (caller, status) == (("alice", 200) if order[0] == "served" else (None, 0))
+
+    played(tmp_path, story)
+
+
 def test_noting_fails_for_nothing_once_the_log_has_ended(tmp_path: Path) -> None:
     """A request that outlives the stop is told of as an event."""
 
