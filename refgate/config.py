@@ -16,12 +16,21 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from refgate.config_billing import Account, EmbeddedBilling, RemoteBilling
 from refgate.config_chat import Cache, Chat, RequestLog, check_chat
 from refgate.config_file import ConfigError, Located, Problem, read_yaml
-from refgate.config_models import Backend, DatedPrices, Model, ModelName, check_models, names_of
+from refgate.config_models import (
+    Backend,
+    DatedPrices,
+    Model,
+    ModelName,
+    check_models,
+    names_of,
+    price_list_of,
+)
 from refgate.config_problems import at, problem
 from refgate.config_providers import Provider
-from refgate.config_values import Amount, BaseUrl, Duration, Given, Many, Secret, SecretValue, Size, Strict
+from refgate.config_values import Duration, Given, Many, Name, Secret, SecretValue, Size, Strict
 from refgate.price_list import PriceList
 
 __all__ = [
@@ -45,9 +54,6 @@ __all__ = [
 _SECOND = 1_000_000
 _MINUTE = 60 * _SECOND
 _HOUR = 60 * _MINUTE
-
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-Name = Annotated[str, Field(pattern=_NAME)]
 
 
 class Listen(Strict):
@@ -84,29 +90,6 @@ class Caller(Strict):
 
     def may_use(self, account: str) -> bool:
         return any(fnmatchcase(account, allowed) for allowed in self.accounts)
-
-
-class Account(Strict):
-    """An account of the embedded ledger: opened at the first start with this grant."""
-
-    grant: Amount
-    budget: Amount | None = None
-
-
-class EmbeddedBilling(Strict):
-    """Billing by the ledger in the store file."""
-
-    kind: Literal["embedded"]
-    accounts: dict[Name, Account]
-
-
-class RemoteBilling(Strict):
-    """Billing by a service over HTTP."""
-
-    kind: Literal["remote"]
-    url: BaseUrl
-    key: SecretValue
-    timeout_us: Duration = Field(default=5 * _SECOND, alias="timeout")
 
 
 class Policies(Strict):
@@ -176,6 +159,7 @@ class Settings(Strict):
     backends: dict[Name, Backend] = Field(default_factory=dict)
     models: dict[ModelName, Model] = Field(default_factory=dict)
     prices: dict[str, DatedPrices] = Field(default_factory=dict)
+    price_snapshot: Literal["none", "genai-prices"] = "none"
     chat: Chat = Chat()
     cache: Cache | None = None
     request_log: RequestLog = RequestLog()
@@ -200,7 +184,7 @@ class Settings(Strict):
     @cached_property
     def price_list(self) -> PriceList:
         """What tokens cost, model by model."""
-        return PriceList({model: dated.prices for model, dated in self.prices.items()})
+        return price_list_of(self.prices, self.price_snapshot, self.backends)
 
     @cached_property
     def model_names(self) -> Mapping[str, str]:
@@ -209,15 +193,16 @@ class Settings(Strict):
 
     @model_validator(mode="after")
     def _serves_something(self) -> Self:
-        check_models(self.models, self.backends)
-        if self.models:
-            check_chat(self.chat, self.models)
-            if not isinstance(self.billing, EmbeddedBilling):
-                raise at(("billing", "kind"), "models need billing.kind: embedded")
-        elif not self.providers:
+        if not self.models and not self.providers:
             raise at(("providers",), "there is nothing to serve: declare providers, or models")
-        elif self.prices or self.cache is not None:
-            raise at(("prices" if self.prices else "cache",), "has no effect without models")
+        check_models(self.models, self.backends)
+        check_chat(self.chat, self.models)
+        if self.models and not isinstance(self.billing, EmbeddedBilling):
+            raise at(("billing", "kind"), "models need billing.kind: embedded")
+        for name in () if self.models else ("prices", "price_snapshot", "cache"):
+            if getattr(self, name) not in ({}, "none", None):
+                raise at((name,), "has no effect without models")
+        _ = self.price_list  # which says now, not at the first call, that it cannot be had
         return self
 
     @model_validator(mode="after")

@@ -16,10 +16,11 @@ from pydantic_core import PydanticCustomError
 
 from refgate.config_file import nearest
 from refgate.config_problems import at
-from refgate.config_values import BaseUrl, Many, SecretValue, Strict
+from refgate.config_values import BaseUrl, Many, Name, SecretValue, Strict
 from refgate.policy.declared import Pool
 from refgate.policy.rate import Rate, Window
-from refgate.price_list import BadPrice, parse_price_list
+from refgate.price_list import BadPrice, PriceList, parse_price_list
+from refgate.price_snapshot import SnapshotMissing, load_snapshot
 from refgate.prices import Price
 
 __all__ = [
@@ -32,12 +33,12 @@ __all__ = [
     "ModelPool",
     "check_models",
     "names_of",
+    "price_list_of",
 ]
 
 _OUTPUT_MAX = 4096
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}$")]
-_PoolName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 _Limit = Annotated[int, Field(ge=1)]
 
 
@@ -66,7 +67,7 @@ class Member(Strict):
 class ModelPool(Strict):
     """Backends that are as good as each other; a `primary` pool is worth waiting for."""
 
-    name: _PoolName
+    name: Name
     primary: bool = False
     backends: Many[Member]
 
@@ -172,6 +173,18 @@ def names_of(models: Mapping[str, Model]) -> dict[str, str]:
     """Every name a caller may use, and the model it stands for."""
     own = {name: name for name in models}
     return own | {alias: name for name, model in models.items() for alias in model.aliases}
+
+
+def price_list_of(prices: Mapping[str, Dated], snapshot: str, backends: Mapping[str, Backend]) -> PriceList:
+    """The configured prices, and below them those of the snapshot that is declared."""
+    configured = {model: dated.prices for model, dated in prices.items()}
+    if snapshot == "none":
+        return PriceList(configured)
+    try:
+        hosts = [(one.dialect, one.base_url) for one in backends.values()]
+        return PriceList(load_snapshot(hosts, configured))
+    except SnapshotMissing as missing:
+        raise at(("price_snapshot",), str(missing)) from None
 
 
 def check_models(models: Mapping[str, Model], backends: Mapping[str, Backend]) -> None:

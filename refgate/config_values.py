@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 import jsonpath_rfc9535
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from refgate.money import NANOS_PER_USD, parse_nanos, parse_price
@@ -31,6 +31,7 @@ __all__ = [
     "JsonPath",
     "JsonPathText",
     "Many",
+    "Name",
     "Price",
     "RoutePattern",
     "Secret",
@@ -268,6 +269,8 @@ def _listed(value: Any) -> Any:
 
 
 T = TypeVar("T")
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 Duration = Annotated[int, _reader(_duration), PlainSerializer(_duration_text)]
 """Text such as `30s` in the file, integer microseconds in the program."""

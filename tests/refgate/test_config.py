@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from refgate import ConfigError, Settings, config, config_chat, config_models, config_providers, load_settings
+from refgate import (
+    ConfigError,
+    Settings,
+    config,
+    config_billing,
+    config_chat,
+    config_models,
+    config_providers,
+    load_settings,
+)
 from refgate.config_file import read_yaml
 from refgate.config_values import Secret
 
@@ -70,7 +79,7 @@ def fields(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield field.alias or name
         for inner in re.findall(r"refgate\.config\w*\.(\w+)", str(field.annotation)):
-            homes = (config, config_chat, config_models, config_providers)
+            homes = (config, config_billing, config_chat, config_models, config_providers)
             part = next((getattr(home, inner) for home in homes if hasattr(home, inner)), None)
             if isinstance(part, type) and issubclass(part, BaseModel):
                 yield from fields(part)

@@ -188,6 +188,9 @@ def test_the_keys_of_backends_are_secrets() -> None:
         ({"cache.body": 0}, "cache.body: a size is text such as '64KiB'"),
         ({"request_log.body": False}, "request_log.body: a size is text such as '64KiB'"),
         ({"models": {}, "backends": {}}, "prices: has no effect without models"),
+        ({"models": {}, "backends": {}, "prices": {}, "cache": ..., "price_snapshot": "genai-prices"},
+         "price_snapshot: has no effect without models"),
+        ({"price_snapshot": "litellm"}, "price_snapshot: Input should be 'none' or 'genai-prices'"),
         ({"models": {}, "backends": {}, "prices": {}}, "cache: has no effect without models"),
     ],
 )  # fmt: skip
