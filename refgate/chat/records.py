@@ -119,7 +119,10 @@ class OpenChat:
 
     call_id: str
     account: str
+    caller: str
+    protocol: str
     model: str
+    stream: bool
     hold_nanos: int
     prompt_tokens: int
     created_us: int

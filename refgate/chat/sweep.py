@@ -105,15 +105,15 @@ class ChatSweep:
 
 
 def _row(call: OpenChat, end: ChatEnd, *, now_us: int) -> RequestRow:
-    """The request as the log is to have it. Who asked, and how, only the replica knew that is gone."""
+    """The request as the log is to have it."""
     return RequestRow(
         request_id=call.call_id,
         at_us=call.created_us,
-        caller=None,
+        caller=call.caller,
         account=call.account,
-        protocol=None,
+        protocol=call.protocol,
         model=call.model,
-        stream=False,
+        stream=call.stream,
         outcome=end.outcome.value,
         code=end.reason,
         status=end.status,

@@ -57,7 +57,8 @@ _END = (
     f" {_METERING} WHERE call_id = ? AND state = 'open' RETURNING account, hold_id, hold_nanos"
 )
 _ABANDONED = (
-    "SELECT c.call_id, c.account, c.model, c.hold_nanos, c.prompt_tokens, c.created_us, c.attempts,"
+    "SELECT c.call_id, c.account, c.caller, c.protocol, c.model, c.stream, c.hold_nanos, c.prompt_tokens,"
+    " c.created_us, c.attempts,"
     " a.attempt_id, a.call_id, a.number, a.backend, a.pool, a.lane, a.model, a.started_us, a.ended_us"
     " FROM chats c LEFT JOIN chat_attempts a ON a.attempt_id = c.last_attempt"
     " WHERE c.lease_us <= ? ORDER BY c.lease_us, c.seq LIMIT ?"
@@ -213,11 +214,15 @@ def _end_row(end: ChatEnd, now_us: int) -> tuple[object, ...]:
 
 def _open_of(row: Sequence[Any]) -> OpenChat:
     """From the columns of `_ABANDONED`: the call's, its last attempt's, and when that ended."""
-    call_id, account, model, hold_nanos, prompt_tokens, created_us, attempts, *last, last_ended_us = row
+    (call_id, account, caller, protocol, model, stream, hold_nanos, prompt_tokens, created_us, attempts,
+     *last, last_ended_us) = row  # fmt: skip
     return OpenChat(
         call_id=call_id,
         account=account,
+        caller=caller,
+        protocol=protocol,
         model=model,
+        stream=bool(stream),
         hold_nanos=hold_nanos,
         prompt_tokens=prompt_tokens,
         created_us=created_us,

@@ -176,6 +176,9 @@ def test_abandoned_calls_are_settled_when_their_lease_is_over(file: ChatFile) ->
             ("c1", "lost", 12_000),
             ("c2", "lost", 0),
         ]
+        assert {(row.caller, row.protocol, row.stream) for row in world.noted} == {
+            ("alice-key", "openai_chat", True)
+        }
         (attempt,) = [row for row in file.page("chat_attempts") if row["call_id"] == "c1"]
         assert (attempt["failure"], attempt["ended_us"]) == ("lost", rows["c1"]["ended_us"])
         await sweep.stop(within_us=S)

@@ -209,9 +209,15 @@ def test_an_abandoned_call_comes_with_its_last_attempt(chats: SqliteChats) -> No
     drive(chats.begin(chat_attempt("c3"), lease_until_us=1))
     drive(chats.begin(chat_attempt("c3", 2), ended=attempt_end("c3"), lease_until_us=1))
     assert abandoned(chats, limit=2) == [
-        OpenChat("c3", "alice", "small", 1, 12, 1_000, 2, chat_attempt("c3", 2), False),
-        OpenChat("c2", "alice", "smart", 1, 5, 1_000, 2, chat_attempt("c2", 2), False),
-    ]
+        OpenChat(
+            "c3", "alice", "alice-key", "openai_chat", "small", True, 1, 12, 1_000, 2,
+            chat_attempt("c3", 2), False,
+        ),
+        OpenChat(
+            "c2", "alice", "alice-key", "openai_chat", "smart", True, 1, 5, 1_000, 2,
+            chat_attempt("c2", 2), False,
+        ),
+    ]  # fmt: skip
     (last,) = abandoned(chats)
     assert (last.call_id, last.attempts, last.last) == ("c1", 0, None)
 
