@@ -75,7 +75,7 @@ def _charge(works: ChatWorks, call: Call, ending: Ending) -> Charge | None:
         upstream_model=last.attempt.model,
         started_us=last.attempt.started_us,
         prompt=call.asked.prompt_tokens,
-        seen=result.seen,
+        seen=min(result.seen, call.asked.output_bound),
         whole=not called_off,
     )
     return charge(works.prices, works.settings.chat, worked, hold_nanos=call.hold_nanos)
