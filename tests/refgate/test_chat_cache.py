@@ -183,6 +183,8 @@ def test_the_order_of_members_does_not_matter(names: list[str]) -> None:
         replace(WHOLE, parts=()),
         replace(WHOLE, parts=(Refusal("no"),)),
         replace(WHOLE, notes=("finish_missing",)),
+        replace(WHOLE, parts=(ToolCall("call_1", "look", '{"at":'),), finish=Finish.TOOL_CALLS),
+        replace(WHOLE, parts=(ToolCall("call_1", "look", "[]"),), finish=Finish.TOOL_CALLS),
         replace(WHOLE, others=("another choice",)),
         replace(WHOLE, usage=Unmetered()),
     ],

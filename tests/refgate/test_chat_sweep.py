@@ -23,8 +23,10 @@ from refgate.ledger.cadence import Cadence
 from refgate.price_list import parse_price_list
 from refgate.requestlog.rows import RequestRow
 from refgate.store.chats import SqliteChats
+from refgate.store.database import Database
+from tests.refgate import edge_kit
 from tests.refgate.chats_kit import ChatFile, attempt_end, chat_attempt, new_chat, served
-from tests.refgate.ledger_kit import drive
+from tests.refgate.ledger_kit import connect, drive
 
 S = 1_000_000
 PRICES = parse_price_list(
@@ -32,6 +34,7 @@ PRICES = parse_price_list(
 )
 JUNE_US = 1_780_272_000 * S
 GRANT = 1_000_000
+EAST = {"backend": "east", "model": "gpt-4o-mini"}
 
 
 @pytest.fixture
@@ -251,3 +254,26 @@ def test_one_call_that_cannot_be_settled_keeps_no_other_waiting(
         await sweep.stop(within_us=S)
 
     played(file, story)
+
+
+def test_a_gateway_with_models_sweeps(tmp_path: Path) -> None:
+    """It takes over what another replica left, and stops with the gateway."""
+    models = {
+        "backends": {
+            "east": {"dialect": "openai", "base_url": "http://east.test/v1", "key": {"env": "RH_KEY"}}
+        },
+        "models": {"small": {"pools": [{"name": "main", "backends": [EAST]}]}},
+        "prices": {"gpt-4o-mini": {"input": "1", "output": "2"}},
+    }
+
+    async def story(world: edge_kit.World) -> None:
+        database = Database(lambda: connect(world.path))
+        left_lying(SqliteChats(database), lease_until_us=world.loop.wall_us() + 20 * S)
+        database.close()
+        await asyncio.sleep(30)
+        (row,) = await world.rows("chats")
+        assert (row["outcome"], row["amount_nanos"], row["flags"][0]) == ("lost", 12_000, "no_verdict")
+        (hold,) = await world.rows("holds")
+        assert (hold["state"], hold["captured_nanos"]) == ("finalized", 12_000)
+
+    edge_kit.played(tmp_path, story, replicas=2, **models)
