@@ -33,7 +33,7 @@ from refgate.dialects.canonical import (
     ToolResult,
     Untranslatable,
 )
-from refgate.dialects.json_text import dumps
+from refgate.dialects.json_text import dumps, loads
 from refgate.dialects.registry import read_request
 from refgate.dialects.spoken import Answer, Broke, CallSaid, Event, Finish, TextSaid, ThoughtSaid, Usage
 
@@ -151,11 +151,21 @@ def may_be_kept(answer: Answer) -> bool:
     return (
         answer.finish in _WHOLE
         and bool(answer.parts)
-        and not any(isinstance(part, Refusal) for part in answer.parts)
+        and all(map(_is_sound, answer.parts))
         and not answer.notes
         and not answer.others
         and isinstance(answer.usage, Usage)
     )
+
+
+def _is_sound(part: Part) -> bool:
+    """No refusal, and no tool call that its caller cannot make."""
+    if isinstance(part, ToolCall):
+        try:
+            return not part.arguments or isinstance(loads(part.arguments), dict)
+        except ValueError:
+            return False
+    return not isinstance(part, Refusal)
 
 
 def _leaves_nothing_to_chance(request: Request) -> bool:
