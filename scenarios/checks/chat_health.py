@@ -9,24 +9,27 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from fractions import Fraction
 
 from fakes.journal import Answered
-from scenarios.checks.chat_parts import Attempt
+from scenarios.checks.chat_parts import Attempt, ChatCall
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.parts import by_name
 from scenarios.declared import Declared
 from scenarios.declared_chat import DeclaredChat
 from scenarios.history import Crashed, History, Restarted, Stopped
 
-__all__ = ["Health", "Known", "hint_us", "refused"]
+__all__ = ["UNKNOWN", "Health", "Known", "hint_us", "refused"]
 
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
 _SECOND_US = 1_000_000
-_SPREAD = Fraction(5, 4)  # what jitter may add to any of the times
+_SPREAD = 4  # jitter may add one part in so many
+_LAST = 64
+UNKNOWN = "?"
+"""The process of an attempt of which nobody can tell whose it was."""
 
 
 def hint_us(answered: Answered | None, epoch_us: int) -> int:
@@ -59,11 +62,17 @@ class Known:
     attempts: list[Attempt] = field(default_factory=list)
     starts_us: list[int] = field(default_factory=list)
     failed_us: list[int] = field(default_factory=list)  # when an attempt ended badly, in order
+    free_us: list[int] = field(default_factory=list)  # by when each of these, and all before, are forgiven
     served_us: list[int] = field(default_factory=list)
 
     def last_failure_us(self, before_us: int) -> int | None:
         at = bisect_right(self.failed_us, before_us)
         return self.failed_us[at - 1] if at else None
+
+    def forgiven_us(self, before_us: int) -> int:
+        """By when everything that went wrong before no longer keeps calls away, however it was drawn."""
+        at = bisect_right(self.failed_us, before_us)
+        return self.free_us[at - 1] if at else 0
 
     def served_since(self, since_us: int, until_us: int) -> bool:
         return bisect_right(self.served_us, until_us) > bisect_left(self.served_us, since_us)
@@ -71,9 +80,42 @@ class Known:
     def under_way(self, at_us: int) -> bool:
         """Whether an attempt that began before is not over; the last few are enough to look at."""
         at = bisect_right(self.starts_us, at_us)
-        return any(
-            one.ended_us is None or one.ended_us >= at_us for one in self.attempts[max(0, at - 64) : at]
-        )
+        last = self.attempts[max(0, at - _LAST) : at]
+        return any(one.ended_us is None or one.ended_us >= at_us for one in last)
+
+    def learn(self, chat: DeclaredChat, epoch_us: int) -> None:
+        """From the attempts, when all are there."""
+        for attempt in self.attempts:
+            if attempt.served and attempt.ended_us is not None:
+                self.served_us.append(attempt.ended_us)
+        self.served_us.sort()
+        began_us = sorted(one.started_us for one in self.attempts if one.served)
+        bad = [one for one in self.attempts if not (one.served and one.ended_us is not None)]
+        in_a_row, last_us, free_us = 0, None, 0
+        for over_us, attempt in sorted(((_over_us(one, chat), one) for one in bad), key=lambda one: one[0]):
+            # Only a success of an attempt that began since the last failure surely makes it the first again.
+            at = None if last_us is None else bisect_left(began_us, last_us)
+            fresh = at is not None and at < len(began_us) and began_us[at] < attempt.started_us
+            fresh = fresh and last_us is not None and self.served_since(last_us, over_us)
+            in_a_row, last_us = 1 if fresh else in_a_row + 1, over_us
+            free_us = max(free_us, over_us + _kept_away_us(attempt, in_a_row, chat, epoch_us))
+            self.failed_us.append(over_us)
+            self.free_us.append(free_us)
+
+
+def _over_us(attempt: Attempt, chat: DeclaredChat) -> int:
+    return attempt.started_us + chat.whole_us if attempt.ended_us is None else attempt.ended_us
+
+
+def _kept_away_us(attempt: Attempt, in_a_row: int, chat: DeclaredChat, epoch_us: int) -> int:
+    """The longest that a failure may keep calls away: a grown cooldown, a hint, a breaker and its probe."""
+    asked_us = hint_us(None if attempt.work is None else attempt.work.answered, epoch_us)
+    asked_us = max(asked_us, int(attempt.row["retry_after_us"] or 0))
+    grown_us = min(chat.cooldown_first_us << min(in_a_row - 1, 32), chat.cooldown_max_us)
+    cooling_us = max(grown_us, asked_us)
+    cooling_us += min(cooling_us, chat.cooldown_max_us) // _SPREAD
+    opened_us = chat.breaker_open_us + chat.breaker_open_us // _SPREAD + chat.breaker_lease_us
+    return max(cooling_us, opened_us if in_a_row >= chat.breaker_failures else 0) + _SECOND_US
 
 
 class Health:
@@ -81,33 +123,23 @@ class Health:
 
     def __init__(self, history: History, declared: Declared, chat: DeclaredChat) -> None:
         view = ChatView.of(history, declared)
-        self._begins_us: dict[str, list[int]] = defaultdict(list)
+        self._ended_us: dict[str, list[int]] = defaultdict(list)  # of each replica's processes
         for kind in (Restarted, Crashed, Stopped):
             for fact in history.of(kind):
-                self._begins_us[fact.at].append(fact.t_us)
-        for times in self._begins_us.values():
+                self._ended_us[fact.at].append(fact.t_us)
+        for times in self._ended_us.values():
             times.sort()
         replicas = sorted({exchange.sent.to for exchange in view.exchanges})
         self._only = replicas[0] if len(replicas) == 1 else None
         self._view = view
-        self.processes = max(1, len(replicas)) + view.restarts
-        self.of_process: dict[tuple[str, str], Known] = defaultdict(Known)  # (process, backend)
-        self.longest_us = self._longest_us(chat, declared.epoch_us)
+        self._of_process: dict[tuple[str, str], Known] = {}
         for attempt in view.attempts:
-            process = self.process_of(attempt)
-            if process is not None:
-                known = self.of_process[process, attempt.backend]
-                known.attempts.append(attempt)
-                known.starts_us.append(attempt.started_us)
-        for known in self.of_process.values():
-            for attempt in known.attempts:
-                over_us = attempt.ended_us
-                if attempt.served and over_us is not None:
-                    known.served_us.append(over_us)
-                else:
-                    known.failed_us.append(attempt.started_us + chat.whole_us if over_us is None else over_us)
-            known.served_us.sort()
-            known.failed_us.sort()
+            key = (self.process_of(attempt), attempt.backend)
+            known = self._of_process.setdefault(key, Known())
+            known.attempts.append(attempt)
+            known.starts_us.append(attempt.started_us)
+        for known in self._of_process.values():
+            known.learn(chat, declared.epoch_us)
 
     @classmethod
     def of(cls, history: History, declared: Declared) -> Health:
@@ -115,30 +147,24 @@ class Health:
         assert chat is not None
         return history.derived((cls, declared), lambda: cls(history, declared, chat))
 
-    def process_of(self, attempt: Attempt) -> str | None:
-        """The replica and its incarnation that made the attempt; None where that is not known."""
+    def process_of(self, attempt: Attempt) -> str:
+        """The replica and its incarnation that made the attempt."""
         call = self._view.calls.get(attempt.call_id)
-        replica = self._only if call is None or call.exchange is None else call.exchange.sent.to
-        if replica is None:
-            return None
-        return f"{replica}/{bisect_right(self._begins_us.get(replica, []), attempt.started_us)}"
+        return UNKNOWN if call is None else self.process_at(call, attempt.started_us)
+
+    def process_at(self, call: ChatCall, at_us: int) -> str:
+        """The one that had the call at that time; UNKNOWN where nobody can tell."""
+        replica = self._only if call.exchange is None else call.exchange.sent.to
+        return UNKNOWN if replica is None else f"{replica}/{bisect_right(self._ended_us[replica], at_us)}"
 
     def backends(self) -> Iterator[tuple[str, Known]]:
-        for (_, backend), known in self.of_process.items():
-            yield backend, known
+        """Each backend as each process knows it."""
+        for (process, backend), known in self._of_process.items():
+            if process != UNKNOWN:
+                yield backend, known
 
-    def failures_us(self, backends: Collection[str]) -> list[int]:
-        """When any process last saw these fail, in order."""
-        return sorted(t for name, known in self.backends() if name in backends for t in known.failed_us)
-
-    def probing(self, names: Collection[str], since_us: int, at_us: int) -> bool:
-        """Whether somebody may just be trying one of these again: until it is served, others stay away."""
-        found = [known for name, known in self.backends() if name in names]
-        return any(one.under_way(at_us) and not one.served_since(since_us, at_us) for one in found)
-
-    def _longest_us(self, chat: DeclaredChat, epoch_us: int) -> int:
-        """No backend is kept away for longer after a failure, whatever was asked for and however drawn."""
-        hints = [hint_us(one.work.answered, epoch_us) for one in self._view.attempts if one.work is not None]
-        told = [int(one.row["retry_after_us"] or 0) for one in self._view.attempts]
-        cooling = max([chat.cooldown_max_us, *hints, *told])
-        return int((cooling + chat.breaker_open_us + chat.breaker_lease_us) * _SPREAD) + _SECOND_US
+    def knowing(self, process: str, backend: str) -> Iterator[Known]:
+        """What this process knows of the backend, and what nobody knows of whom it is."""
+        for who in (process, UNKNOWN):
+            if (known := self._of_process.get((who, backend))) is not None:
+                yield known

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterable
 
-from scenarios.checks.chat_health import Health, Known, hint_us, refused
+from scenarios.checks.chat_health import UNKNOWN, Health, Known, hint_us, refused
 from scenarios.checks.chat_parts import Attempt, ChatCall
 from scenarios.checks.chat_pricing import believable, told_counts
 from scenarios.checks.chat_view import ChatView
@@ -112,23 +112,24 @@ def _judge_named(call: ChatCall, model: Model, tally: Tally) -> None:
 
 def _surely_free(name: str, attempt: Attempt, health: Health, chat: DeclaredChat) -> bool:
     """Whether the process that made the attempt had no reason at all to keep away from this backend."""
-    backend, process = chat.backends.get(name), health.process_of(attempt)
-    if backend is None or process is None or backend.rpm is not None or backend.tpm is not None:
+    process = health.process_of(attempt)
+    if process == UNKNOWN or _is_limited(chat.backends.get(name)):
         return False
-    known = health.of_process.get((process, name))
-    if known is None:
-        return True
-    failed_us = known.last_failure_us(attempt.started_us)
-    if failed_us is None:
-        return True
-    quiet = attempt.started_us > failed_us + health.longest_us
-    return quiet and known.served_since(failed_us, attempt.started_us)
+    for known in health.knowing(process, name):
+        failed_us = known.last_failure_us(attempt.started_us)
+        if failed_us is None:
+            continue
+        if attempt.started_us <= known.forgiven_us(attempt.started_us):
+            return False
+        if not known.served_since(failed_us, attempt.started_us):
+            return False  # its breaker may be half open, with somebody else's probe under way
+    return True
 
 
 @check("traffic-returns", "routing")
 def traffic_returns(history: History, declared: Declared, tally: Tally) -> None:
-    """Once the first pool of a model had no failure for as long as any cooldown and breaker may last, calls
-    go to it again, also where a probe hung or was called off."""
+    """Once the failures of a model's first pool are as old as its cooldowns and breakers can last, calls go
+    to it again, also where a probe hung or was called off."""
     chat = declared.chat
     if chat is None:
         return
@@ -141,22 +142,31 @@ def traffic_returns(history: History, declared: Declared, tally: Tally) -> None:
         first = model.pools[0].backends
         if any(_is_limited(chat.backends.get(one)) for one in first):
             continue
-        failed_us = health.failures_us(first)
         for call in calls.get(name, ()):
             began_us = int(call.row["created_us"]) - declared.epoch_us
-            at = bisect_right(failed_us, began_us)
-            if not at or began_us <= failed_us[at - 1] + health.longest_us or not _had_time(call):
+            process = health.process_at(call, began_us)
+            if process == UNKNOWN or not _had_time(call):
                 continue
-            if health.probing(first, failed_us[at - 1], began_us):
+            known = [one for name_of in first for one in health.knowing(process, name_of)]
+            failed_us = max((one.last_failure_us(began_us) or 0 for one in known), default=0)
+            forgiven_us = max((one.forgiven_us(began_us) for one in known), default=0)
+            if not failed_us or began_us <= forgiven_us or _probing(known, began_us):
                 continue
             if not tally.keeps(bool(call.attempts) and call.attempts[0].backend in first):
                 went = call.attempts[0].backend if call.attempts else "nobody"
                 tally.breach(
-                    f"{(began_us - failed_us[at - 1]) / 1e6:.0f} s after the last failure of "
+                    f"{(began_us - failed_us) / 1e6:.0f} s after the last failure of "
                     f"{', '.join(first)} call {call.call_id} for {name} went to {went}",
                     call.fact,
                     *(one.fact for one in call.attempts[:1]),
                 )
+
+
+def _probing(known: Iterable[Known], at_us: int) -> bool:
+    """Whether somebody may just be trying one of these again: until it is served, others stay away."""
+    return any(
+        one.under_way(at_us) and not one.served_since(one.last_failure_us(at_us) or 0, at_us) for one in known
+    )
 
 
 def _had_time(call: ChatCall) -> bool:
@@ -188,7 +198,7 @@ def rate_within_limit(history: History, declared: Declared, tally: Tally) -> Non
     for attempt in view.attempts:
         process, call = health.process_of(attempt), view.calls.get(attempt.call_id)
         model = None if call is None else chat.models.get(call.model)
-        if attempt.emergency and process is not None and model is not None:
+        if attempt.emergency and process != UNKNOWN and model is not None:
             lanes[process, model.name].append(attempt)
     for (_, called), attempts in lanes.items():
         what = f"the emergency lane of {called} let through"
