@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fakes.journal import ChatRefused
-from tests.refgate.chat_kit import PROTOCOLS, S, ChatWorld, played, said
+from tests.refgate.chat_kit import PROTOCOLS, ChatWorld, S, played, said
 
 ONE = [{"name": "p", "backends": [{"backend": "east", "model": "gpt-4o-mini"}]}]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fakes.journal import ChatAccepted, ChatEnded
-from tests.refgate.chat_kit import S, ChatWorld, played
+from tests.refgate.chat_kit import ChatWorld, S, played
 
 LONG = {"words": 200, "between": "50ms"}  # ten seconds of words
 
@@ -230,5 +230,3 @@ def test_a_stop_that_cannot_wait_tells_the_caller(tmp_path: Path) -> None:
         assert (row["state"], row["outcome"]) == ("ended", "lost")
 
     played(tmp_path, story)
-
-
