@@ -102,9 +102,11 @@ class Relay:
         return out
 
     def closing(self, fault: Fault | None = None) -> bytes:
-        """The last that the caller is told: the answer's end, or this error in its place."""
+        """The last that the caller is told: the answer's end, or this error in its place. An answer of no words
+        is told here from its beginning.
+        """
         if fault is None:
-            return scrub(bytes(self._last), self._secret)
+            return self.take() + scrub(bytes(self._last), self._secret)
         if self._writer is not None:
             return self._writer.write(Broke(fault, self._reader.metered))
         return stream_error(self._source, fault, sequence=self._frames)

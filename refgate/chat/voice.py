@@ -17,7 +17,7 @@ from refgate.requestlog.log import Tape
 
 __all__ = ["Voice", "attend"]
 
-Raw = list[tuple[bytes, bytes]]
+_Raw = list[tuple[bytes, bytes]]
 
 
 class Voice:
@@ -86,7 +86,7 @@ class Voice:
     async def _head(self, status: int, pairs: Pairs) -> None:
         self.status = status
         self.headers = (*pairs, *self._pairs)
-        raw: Raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
+        raw: _Raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
         await self._pass({"type": "http.response.start", "status": status, "headers": raw})
 
     async def _piece(self, data: bytes, *, last: bool) -> None:

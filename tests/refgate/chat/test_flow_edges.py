@@ -81,7 +81,7 @@ def test_what_cannot_be_a_request_is_refused(tmp_path: Path, protocol: str) -> N
 
 
 def test_what_no_backend_can_be_told_is_refused_by_name(tmp_path: Path) -> None:
-    """Log probabilities do not reach Anthropic: a clear 400 before anybody is asked; but OpenAI takes them."""
+    """Log probabilities do not reach Anthropic: a clear 400 before anybody is asked; OpenAI takes them."""
 
     async def story(world: ChatWorld) -> None:
         answer = await world.call(model="of-rome", logprobs=True)

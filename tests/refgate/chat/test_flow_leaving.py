@@ -98,7 +98,7 @@ def test_drains_are_bounded_in_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("leaves", ["drain", "abort"])
 def test_leaving_a_whole_answer(tmp_path: Path, leaves: str) -> None:
-    """Read on, its figures are charged; called off, nothing is known, nothing charged, and that is flagged."""
+    """Read on, its figures are charged; called off, nothing is known, nothing charged, which is flagged."""
 
     async def story(world: ChatWorld) -> None:
         world.vendor("east", **{**LONG, "words": 60})

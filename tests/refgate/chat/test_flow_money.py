@@ -1,4 +1,4 @@
-"""What calls cost: by the figures, by the declared policy where there are none, once, whatever the store does."""
+"""What calls cost: by the figures, by the declared policy where there are none; once, whatever happens."""
 
 import asyncio
 import json

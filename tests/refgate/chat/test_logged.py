@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,7 @@ import pytest
 from tests.refgate.chat_kit import ENVIRON, ChatWorld, ask, played
 from tests.refgate.ledger_kit import Cut
 
-DEBUG = {"request_log": {"body": "4KiB"}}
-OUTCOMES: dict[str, tuple[str | None, int]] = {
-    "served": (None, 200),
-    "denied": ("insufficient_funds", 429),
-    "failed": ("attempts", 502),
-}
+DEBUG = {"request_log": {"body": "64KiB"}}
 
 
 async def only_row(world: ChatWorld) -> dict[str, Any]:
@@ -59,7 +55,7 @@ def test_a_served_call_has_its_row(tmp_path: Path) -> None:
         ({"as_": "nobody"}, "unauthorized", None),
         ({"headers": (("x-thread-id", "bob"),)}, "account_forbidden", None),
         ({"model": "none"}, "model_unknown", "alice"),
-        ({"messages": 7}, "malformed", "alice"),
+        ({"n": 0}, "malformed", "alice"),
         ({"as_": "bob"}, "insufficient_funds", "bob"),
     ],
     ids=["no key", "another's key", "account", "model", "body", "money"],
@@ -130,7 +126,7 @@ def test_rows_wait_for_a_store_that_is_away(tmp_path: Path) -> None:
     async def story(world: ChatWorld) -> None:
         def away(sql: str, side: str) -> None:
             if side == "before":
-                raise OSError("the disk is gone") if False else _locked()
+                raise sqlite3.OperationalError("database is locked")
 
         world.fault = away
         answers = [await world.call() for _ in range(3)]
@@ -143,12 +139,6 @@ def test_rows_wait_for_a_store_that_is_away(tmp_path: Path) -> None:
         assert {row["code"] for row in rows} == {"store_unavailable"}
 
     played(tmp_path, story)
-
-
-def _locked() -> Exception:
-    import sqlite3
-
-    return sqlite3.OperationalError("database is locked")
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
