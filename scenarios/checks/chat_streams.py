@@ -7,6 +7,7 @@ from scenarios.checks.chat_parts import Work
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.chat_voices import Voices
 from scenarios.checks.finding import Check, Tally, check
+from scenarios.checks.reading import read_json
 from scenarios.declared import Declared
 from scenarios.history import History, LinkChanged
 
@@ -17,6 +18,9 @@ _AT_ONCE_US = 5 * _SECOND_US  # what "at once" may take, on the way and at the s
 _RUNNING_ON = 64  # a backend that generated so much more than it handed over did not stop
 _BENT = ("odd", "duplicat", "malformed", "leak", "broken_tool", "framing")
 """Acts after which the words that come through need not be those that were meant."""
+
+_CUT_SHORT = frozenset({"length", "max_tokens", "MAX_TOKENS", "incomplete"})
+"""Ends, in each protocol's word, after which what was said need not be whole."""
 
 
 @check("never-restarts", "streams")
@@ -86,8 +90,9 @@ def intact(history: History, declared: Declared, tally: Tally) -> None:
                 heard,
                 work.ended,
             )
-        for name, arguments in heard.calls if heard.outcome == "ok" else ():
-            if not tally.keeps(arguments.startswith("{") and arguments.endswith("}")):
+        whole = heard.outcome == "ok" and heard.finish not in _CUT_SHORT
+        for name, arguments in heard.calls if whole else ():
+            if not tally.keeps(isinstance(read_json(arguments.encode()), dict)):
                 tally.breach(f"the arguments of a call of {name} came as {arguments!r}", heard, work.ended)
 
 

@@ -60,10 +60,27 @@ def test_names_are_unique() -> None:
         "attempts-recorded",
         "deterministic",
         "egress-allow-listed",
+        "stream-parity",
+        "disconnect-policy-kept",
+        "attempts-bounded",
+        "cooldown-respected",
+        "traffic-returns",
+        "fallback-in-order",
+        "rate-within-limit",
+        "no-double-generation",
+        "never-restarts",
+        "no-truncated-success",
+        "bytes-intact",
+        "cancel-reaches-upstream",
+        "alive-afterwards",
+        "resources-return",
+        "cache-honest",
+        "config-is-live",
+        "requests-logged",
     ],
 )
 def test_what_is_promised_is_judged(name: str) -> None:
-    """Each promise of task billing has its check."""
+    """Each promise of task billing and of chat has its check."""
     assert name in {check.name for check in all_checks()}
 
 
