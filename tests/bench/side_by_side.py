@@ -26,7 +26,7 @@ from tests.bench.served import started
 __all__ = ["CALLERS", "Figures", "Turn", "measure", "taken"]
 
 CALLERS = (1, 16, 64)
-_WARM_S = 0.5
+_WARM_S_MAX = 0.5
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def measure(*, rounds: int, seconds: float, callers: tuple[int, ...] = CALLERS) 
             ]
             for variant, target in targets.items():
                 for stream in (False, True):
-                    load.carry_out(Order(target.port, max(callers), stream, _WARM_S))
+                    load.carry_out(Order(target.port, max(callers), stream, min(seconds, _WARM_S_MAX)))
                 print(f"  {variant} is warm", file=sys.stderr)
             heard: dict[Turn, list[Figures]] = {turn: [] for turn in turns}
             for number in range(rounds):
