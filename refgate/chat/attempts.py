@@ -13,9 +13,9 @@ from refgate.chat.records import AttemptEnd, ChatAttempt, Metering
 from refgate.chat.telling import STREAM
 from refgate.chat.works import Call, ChatWorks
 from refgate.dialects.registry import Spoken
-from refgate.dialects.spoken import Unmetered, Usage
-from refgate.events import ChatAttemptEnded
-from refgate.policy.answers import Try
+from refgate.dialects.spoken import Fault, FaultKind, Unmetered, Usage
+from refgate.events import ChatAttemptEnded, Failed
+from refgate.policy.answers import Failure, Try
 from refgate.policy.health import Health
 from refgate.requestlog.log import Tape
 
@@ -41,7 +41,7 @@ async def tried(works: ChatWorks, call: Call, step: Try) -> Tried | None:
             return None
         tape = call.notes.tape()
         exchange = _exchange(works, call, attempt, tape)
-        result = await exchange.run()
+        result = await _ran(works, call, exchange)
         call.notes.upstream_answer(attempt.backend, exchange.reply, tape)
         done = Tried(attempt, result, exchange, works.now_us())
         _learn(works, health, step, done)
@@ -99,6 +99,18 @@ def _exchange(works: ChatWorks, call: Call, attempt: ChatAttempt, tape: Tape | N
         heard=works.cache.heard() if works.cache is not None and call.cache_key is not None else None,
         tape=tape,
     )
+
+
+async def _ran(works: ChatWorks, call: Call, exchange: Exchange) -> Result:
+    """The exchange; a defect in it is the call's failure, and nobody else's."""
+    try:
+        return await exchange.run()
+    except Exception as bug:
+        now_us, what = works.now_us(), type(bug).__name__
+        works.base.emit(Failed(t_us=now_us, where="exchange", what=what, call_id=call.call_id))
+        fault = Fault(FaultKind.INTERNAL, "something went wrong here")
+        failure = Failure(fault, ambiguous=True, heard=call.voice.begun, left=call.voice.left)
+        return Result(None if exchange.reply is None else exchange.reply.status, failure)
 
 
 def _learn(works: ChatWorks, health: Health, step: Try, done: Tried) -> None:

@@ -34,6 +34,15 @@ from refgate.ports import Answer, StoreUnavailable
 __all__ = ["converse"]
 
 _AGAIN_US = 1_000_000
+_THE_CALLERS = frozenset(
+    {
+        FaultKind.BAD_REQUEST,
+        FaultKind.CONTEXT_OVERFLOW,
+        FaultKind.CONTENT_FILTER,
+        FaultKind.NOT_FOUND,
+        FaultKind.TOO_LARGE,
+    }
+)
 _TELLING_US = 60_000_000  # how long a caller may take to take the last of its answer
 
 
@@ -109,7 +118,7 @@ def _stopped(call: Call, stop: Stop, last: Tried | None) -> Ending:
         return Ending(ChatOutcome.BROKEN, fault.kind.value, 200, last, fault)
     if stop.why == "final" and failure is not None:
         # What is the caller's own doing is told as it is; the rest is the gateway's misfortune.
-        theirs = fault.kind is failure.fault.kind
+        theirs = failure.fault.kind in _THE_CALLERS
         outcome = ChatOutcome.REFUSED if theirs else ChatOutcome.FAILED
         return Ending(outcome, failure.fault.kind.value, status, last, fault, retry=theirs)
     harmless = not call.doubtful and stop.why != "attempts"

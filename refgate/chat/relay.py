@@ -23,6 +23,7 @@ __all__ = ["Relay"]
 
 _FRAME_MAX = 1 << 20
 _HEAD_MAX = 1 << 20
+_TAIL_MAX = 1 << 20
 
 
 class Relay:
@@ -78,10 +79,13 @@ class Relay:
             if len(self._out) > _HEAD_MAX and not self.spoke:
                 raise SseBroken("too much came before the first token")
         except SseBroken as bad:
-            self._finish(self._reader.end(broken(str(bad))))
+            self.end(broken(str(bad)))
+        if len(self._last) > _TAIL_MAX:
+            self.end()
 
     def end(self, cut: Fault | None = None) -> None:
-        """The bytes are over; `cut` says what failed, if they did not end by themselves."""
+        """The bytes are over; `cut` says what failed, if they did not end by themselves. Told twice, once is
+        enough."""
         if self.ended is not None:
             return
         if self._whole is not None and cut is None:
@@ -102,8 +106,9 @@ class Relay:
         return out
 
     def closing(self, fault: Fault | None = None) -> bytes:
-        """The last that the caller is told: the answer's end, or this error in its place. An answer of no words
-        is told here from its beginning.
+        """The last that the caller is told: the answer's end, or this error in its place.
+
+        An answer of no words is told here from its beginning.
         """
         if fault is None:
             return self.take() + scrub(bytes(self._last), self._secret)

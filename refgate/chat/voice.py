@@ -84,6 +84,8 @@ class Voice:
         await self._piece(data, last=True)
 
     async def _head(self, status: int, pairs: Pairs) -> None:
+        if self.left:
+            return  # nobody was told anything
         self.status = status
         self.headers = (*pairs, *self._pairs)
         raw: _Raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
