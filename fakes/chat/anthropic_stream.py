@@ -26,6 +26,17 @@ _DELTAS = {
     "refusal": ("text_delta", "text"),
 }
 
+_CUMULATIVE = frozenset(
+    {
+        "input_tokens",
+        "cache_creation_input_tokens",
+        "cache_read_input_tokens",
+        "output_tokens",
+        "output_tokens_details",
+    }
+)
+"""What is told again with a change of the whole message."""
+
 
 class UsageWriter(Protocol):
     """Who words usage."""
@@ -128,8 +139,7 @@ class AnthropicStream:
         """A change of the whole message; its usage is what there is so far, without the split of writes."""
         usage = {} if tokens is None else self._usages.usage_field(self._view, tokens)
         if usage.get("usage"):
-            kept = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
-            usage = {"usage": {name: usage["usage"][name] for name in kept}}
+            usage = {"usage": {name: count for name, count in usage["usage"].items() if name in _CUMULATIVE}}
         event = self._event("message_delta", delta=stop, **usage)
         event.usage = _shown(usage)
         return event

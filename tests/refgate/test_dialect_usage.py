@@ -363,6 +363,14 @@ def message_stream(start: dict[str, Any], *deltas: dict[str, Any], stop: bool = 
     return heard(Protocol.ANTHROPIC, sse(*events, named=True))
 
 
+@pytest.mark.parametrize("deltas", [[], [{"input_tokens": 100}]])
+def test_the_first_output_figure_of_a_message_is_none(deltas: list[dict[str, Any]]) -> None:
+    """It stands there before a word is said: without a later one the output was never counted."""
+    (*_, done) = message_stream({"input_tokens": 100, "output_tokens": 1}, *deltas)
+    assert isinstance(done, Done)
+    assert done.usage == Unmetered("missing")
+
+
 SPLIT = {"ephemeral_5m_input_tokens": 200, "ephemeral_1h_input_tokens": 300}
 FULL = Usage(input=100, cache_read=2000, cache_write_5m=200, cache_write_1h=300, output=90)
 

@@ -1,7 +1,8 @@
 """A provider's message stream, event by event → events.
 
 Usage is cumulative and split: what `message_delta` says lies over what `message_start` said, and nulls say
-nothing. A message ends with `message_stop`; one without was cut.
+nothing. The first output figure is provisional: a message that ends without another has no figures. A message
+ends with `message_stop`; one without was cut.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from refgate.dialects.spoken import (
     Done,
     Event,
     Finish,
+    Metered,
     TextSaid,
     ThoughtSaid,
     ThoughtSigned,
+    Unmetered,
+    Usage,
 )
 from refgate.dialects.sse import Frame
 from refgate.dialects.usage import read_anthropic
@@ -35,6 +39,7 @@ class StreamReader(Watch):
     def __init__(self) -> None:
         super().__init__()
         self._laid: dict[str, Any] = {}  # usage objects over each other
+        self._counted_on = False  # the output was counted after the message began
         self._calls: dict[int, int] = {}  # index of a tool_use block -> number of the call
         self._inputs: dict[int, str] = {}  # arguments that came whole with the block's start
         self._spoke: set[int] = set()
@@ -74,13 +79,18 @@ class StreamReader(Watch):
         return [
             Done(
                 self._finish or Finish.STOP,
-                self.metered,
+                self._final(),
                 self.model,
                 self._sequence,
                 self.service_tier,
                 self.notes,
             )
         ]
+
+    def _final(self) -> Metered:
+        """All that was counted; nothing where the output was not counted once it had been said."""
+        known = self.metered
+        return Unmetered("missing") if isinstance(known, Usage) and not self._counted_on else known
 
     def _start(self, message: dict[str, Any]) -> list[Event]:
         self.served(message.get("model"), tier_of(message.get("usage")))
@@ -154,4 +164,7 @@ class StreamReader(Watch):
             self._finish = STOP_REASONS.get(word, Finish.STOP)
         if isinstance(delta.get("stop_sequence"), str):
             self._sequence = delta["stop_sequence"]
-        self._lay(said.get("usage"))
+        usage = said.get("usage")
+        if as_map(usage).get("output_tokens") is not None:
+            self._counted_on = True
+        self._lay(usage)
