@@ -6,7 +6,7 @@ said here becomes the values that `policy` plans with. Names lead somewhere, or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
@@ -118,21 +118,6 @@ class Model(Strict):
             Pool(pool.name, tuple((one.backend, one.weight) for one in pool.backends), pool.primary)
             for pool in self.pools
         )
-
-    def upstream(self, pool: str, backend: str) -> str:
-        """What the model is called at this backend of this pool."""
-        return next(
-            one.model
-            for declared in self.pools
-            if declared.name == pool
-            for one in declared.backends
-            if one.backend == backend
-        )
-
-    def members(self) -> Iterator[Member]:
-        """Every place that a call for this model may go to."""
-        for pool in self.pools:
-            yield from pool.backends
 
 
 @dataclass(frozen=True, slots=True)
