@@ -89,14 +89,14 @@ class Known:
             if attempt.served and attempt.ended_us is not None:
                 self.served_us.append(attempt.ended_us)
         self.served_us.sort()
-        began_us = sorted(one.started_us for one in self.attempts if one.served)
+        served = [(one.started_us, _over_us(one, chat)) for one in self.attempts if one.served]
         bad = [one for one in self.attempts if not (one.served and one.ended_us is not None)]
         in_a_row, last_us, free_us = 0, None, 0
         for over_us, attempt in sorted(((_over_us(one, chat), one) for one in bad), key=lambda one: one[0]):
             # Only a success of an attempt that began since the last failure surely makes it the first again.
-            at = None if last_us is None else bisect_left(began_us, last_us)
-            fresh = at is not None and at < len(began_us) and began_us[at] < attempt.started_us
-            fresh = fresh and last_us is not None and self.served_since(last_us, over_us)
+            since = len(served) if last_us is None else bisect_left(served, (last_us,))
+            begun = served[since : bisect_left(served, (attempt.started_us,))]
+            fresh = any(ended_us <= over_us for _, ended_us in begun)
             in_a_row, last_us = 1 if fresh else in_a_row + 1, over_us
             free_us = max(free_us, over_us + _kept_away_us(attempt, in_a_row, chat, epoch_us))
             self.failed_us.append(over_us)

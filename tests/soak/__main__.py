@@ -1,8 +1,8 @@
-"""Four sweeps, each longer than a test may be, and a summary of what was really played.
+"""Five sweeps, each longer than a test may be, and a summary of what was really played.
 
 Drawn scenarios; the suite with many seeds; a power cut at every await and commit of the smallest life of a
-call, with each billing; and every file of the suite again in a fresh process with another hash seed. Ends
-with 1 if anything broke.
+call, with each billing; every file of the suite again in a fresh process with another hash seed; and the
+long scenarios of `scenarios/soak`, each twice with one seed. Ends with 1 if anything broke.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ class Size:
     examples: int
     seeds: int
     twice: int  # files that are compared with a fresh process; 0: all
+    long: bool  # whether the long scenarios are played
 
 
-FULL = Size(examples=5_000, seeds=20, twice=0)
-SHORT = Size(examples=300, seeds=3, twice=6)
+FULL = Size(examples=5_000, seeds=20, twice=0, long=True)
+SHORT = Size(examples=300, seeds=3, twice=6, long=False)
+LONG = Path(__file__).parents[2] / "scenarios" / "soak"
 SMALLEST_LIVES = ["first/embedded", "first/remote"]
 
 
@@ -83,7 +85,7 @@ def main() -> int:
     asked = parser.parse_args()
     size = SHORT if asked.form == "short" else FULL
     if asked.examples is not None:
-        size = Size(asked.examples, size.seeds, size.twice)
+        size = replace(size, examples=asked.examples)
     printer, suite, workers = Printer(), chosen([], None), asked.jobs
     lines = [
         drawn(size, asked.seed, workers, printer),
@@ -101,6 +103,8 @@ def main() -> int:
             printer,
         ),
     ]
+    if size.long:
+        lines += [files(one.name, [one], Wish(workers=workers), printer) for one in chosen([str(LONG)], None)]
     print("\n" + "\n".join(map(str, lines)))
     return int(any(line.failed for line in lines))
 
