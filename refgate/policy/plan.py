@@ -45,6 +45,7 @@ class Plan:
     _failed: set[str] = field(default_factory=set, init=False)  # in this round
     _last: str | None = field(default=None, init=False)
     _resting_until_us: int = field(default=0, init=False)
+    _cut: bool = field(default=False, init=False)  # the last rest was shorter than it should have been
 
     def __post_init__(self) -> None:
         if not self.pools:
@@ -103,16 +104,20 @@ class Plan:
                 return self._go(slip, "pool", pool)
         raise AssertionError("what is eligible is in a pool, and nobody came in between")
 
-    def _again(self, now_us: int) -> Wait:
+    def _again(self, now_us: int) -> Wait | Stop:
         """All that are eligible have failed in this round: a new one, after a rest.
 
         What a backend asked for is its cooldown, and makes it ineligible; this is the call's own patience.
+        A rest that the deadline cuts short is the last: tries must not crowd before it.
         """
+        if self._cut:
+            return Stop("deadline")
         self.rounds += 1
         until_us = self.policy.backoff.until_us(
             self.rounds, self.chance, now_us=now_us, deadline_us=self.deadline_us
         )
         assert until_us is not None, "there is time left, and no hint to be kept"
+        self._cut = 2 * (until_us - now_us) < self.policy.backoff.whole_us(self.rounds)
         return self._rest(max(until_us, now_us + 1))  # a wait takes time, or asking again would spin
 
     def _rest(self, until_us: int) -> Wait:

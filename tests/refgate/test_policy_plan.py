@@ -78,6 +78,21 @@ def test_a_lone_backend_is_tried_again() -> None:
     assert 50 * MS <= rests[0] <= 100 * MS <= rests[1] <= 200 * MS <= rests[2] <= 400 * MS
 
 
+def test_a_rest_that_the_deadline_cuts_short_is_the_last() -> None:
+    """Rests do not shrink towards the deadline, with ever more tries in its last moments."""
+    health, last = backends("a", failures_max=99), failure()
+    way, now, rests = plan(health, policy(attempts_max=99), pools=ONE, deadline_us=S), 0, []
+    while True:
+        fails(way, health, last, now)
+        rest = way.next(now, last)
+        if not isinstance(rest, Wait):
+            break
+        rests.append(rest.until_us - now)
+        now = rest.until_us
+    assert rest == Stop("deadline")
+    assert rests[:-1] == sorted(rests[:-1]) and len(rests) <= 5
+
+
 def test_a_cooling_backend_gets_no_call() -> None:
     """It is passed over, also where that means the fallback."""
     health = backends()
