@@ -27,7 +27,8 @@ _HEADER = re.compile(
 )
 _HARMLESS_HEADERS = frozenset({"idempotency-key", "x-idempotency-key", "sec-websocket-key", "surrogate-key"})
 
-# All repetitions that may fail are bounded: a hostile body must not cost more than its length.
+# All repetitions that may fail are bounded: a hostile body must not cost more than its length. What only looks
+# ahead is for speed: most of a body is none of this, and should be passed over quickly.
 _NAMES = (
     r"(?:x-)?(?:goog-)?api[-_]?key|(?:proxy-)?authorization|(?:access|auth|id|refresh|session)[-_]?token"
     r"|(?:client|shared)?[-_]?secret(?:[-_]?(?:access)?[-_]?key)?|private[-_]?key|password|passwd|credentials?"
@@ -39,11 +40,11 @@ _IN_URL = re.compile(
     re.IGNORECASE,
 )
 _IN_JSON = re.compile(
-    rf"""(\\{{0,15}}"(?:{_NAMES})\\{{0,15}}"\s{{0,15}}:\s{{0,15}}(?P<quote>\\{{0,15}}"))"""
+    rf"""("(?=[acgiprsx])(?:{_NAMES})\\{{0,15}}"\s{{0,15}}:\s{{0,15}}(?P<quote>\\{{0,15}}"))"""
     r"(?:.*?)(?P<end>(?<!\\)(?P=quote)|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-_SCHEME = re.compile(r"\b(bearer|basic)(\s{1,15}|%20|\+)[A-Za-z0-9._~+/=-]{16,}", re.IGNORECASE)
+_SCHEME = re.compile(r"\b(?=b)(bearer|basic)(\s{1,15}|%20|\+)[A-Za-z0-9._~+/=-]{16,}", re.IGNORECASE)
 _LOOKS = re.compile(
     r"\b(?:[spr]k-[A-Za-z0-9_-]{16,}|AIza[A-Za-z0-9_-]{30,}|eyJ[\w-]{16,}(?:\.[\w-]+){0,2})", re.ASCII
 )

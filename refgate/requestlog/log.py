@@ -16,7 +16,6 @@ import json
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 from refgate.config_chat import RequestLog as Rule
 from refgate.events import Event, Failed
@@ -30,8 +29,7 @@ from refgate.requestlog.rows import DebugRow, LogStore, RequestRow, Row, is_debu
 
 __all__ = ["RequestLog", "Tape"]
 
-_TEXT_MAX = 256  # characters of any one field; a caller may ask for a model of any name
-_INT_MAX = (1 << 63) - 1
+_TEXT_MAX = 256  # characters of one field; a caller may ask for a model of any name
 _AWAY_MAX_US = 30_000_000  # the longest rest while the store is away
 _STOPPING_LOOK_US = 100_000
 _SWEEP_US = 600_000_000
@@ -108,7 +106,13 @@ class RequestLog:
     def note(self, row: RequestRow, *, presented: str | None = None) -> None:
         """One row for a request that is over. `presented` is the key it came with, known or not."""
         redaction = self._redaction.plus(presented)
-        shown = replace(row, **{name: _shown(redaction, row, name) for name in RequestRow.__slots__})
+        # What a caller may choose freely; the rest are names and words of the configuration, and numbers.
+        model, account = _fit(redaction.text, row.model), _fit(redaction.known, row.account)
+        shown = (
+            row
+            if (model, account) == (row.model, row.account)
+            else replace(row, model=model, account=account)
+        )
         if not self._append(packed(shown)):
             self._emit(
                 RequestUnlogged(
@@ -273,11 +277,8 @@ class RequestLog:
             self._sweep_us = now_us + min(self._rule.every_us, self._sweep_every_us)
 
 
-def _shown(redaction: Redaction, row: RequestRow, name: str) -> Any:
-    """A field as it may be written down: redacted, cut, and something the store can hold."""
-    value = getattr(row, name)
-    if isinstance(value, str):
-        # The model's name is the caller's own text; the rest are names and words of the configuration.
-        text = redaction.text(value) if name == "model" else redaction.known(value)
-        return text[:_TEXT_MAX].encode("utf-8", "replace").decode()
-    return min(value, _INT_MAX) if type(value) is int else value
+def _fit(redacted: Callable[[str], str], text: str | None) -> str | None:
+    """Text as it may be written down: redacted, cut, and something that the store can hold."""
+    if text is None:
+        return None
+    return redacted(text)[:_TEXT_MAX].encode("utf-8", "replace").decode()

@@ -53,6 +53,7 @@ _KINDS: dict[str, type[RequestRow] | type[DebugRow]] = {"request": RequestRow, "
 _NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in (RequestRow, DebugRow)}
 _VALUES = {kind: attrgetter(*names) for kind, names in _NAMES.items()}
 _DEBUG = b'["debug",'
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class LogStore(Protocol):
@@ -74,7 +75,7 @@ def values_of(row: Row) -> tuple[Any, ...]:
 def packed(row: Row) -> bytes:
     """As one record of a spool."""
     word = "debug" if isinstance(row, DebugRow) else "request"
-    return json.dumps([word, *values_of(row)], separators=(",", ":")).encode()
+    return _ENCODER.encode([word, *values_of(row)]).encode()
 
 
 def is_debug(record: bytes) -> bool:

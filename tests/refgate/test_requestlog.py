@@ -398,12 +398,12 @@ def test_what_is_noted_is_redacted_and_fits(tmp_path: Path) -> None:
         log.note(
             request_row("c-2", model="presented-key-x", account="presented-key"), presented="presented-key"
         )
-        log.note(request_row("c-3", model="\ud800", duration_us=1 << 80))
+        log.note(request_row("c-3", model="\ud800"))
         log.note(request_row("c-4", model="x" * 1_000_000))
         await log.stop(within_us=MINUTE)
-        rows = world.file.rows("SELECT model, account, duration_us FROM requests ORDER BY seq")
+        rows = world.file.rows("SELECT model, account FROM requests ORDER BY seq")
         assert [row[0] for row in rows[:3]] == [f"small-{MASK}", f"{MASK}-x", "?"]
-        assert rows[1][1] == MASK and rows[2][2] == (1 << 63) - 1 and len(rows[3][0]) == 256
+        assert rows[1][1] == MASK and len(rows[3][0]) == 256
 
     played(tmp_path, story)
 
