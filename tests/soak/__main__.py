@@ -38,7 +38,7 @@ class Size:
 FULL = Size(examples=5_000, seeds=20, twice=0, long=True)
 SHORT = Size(examples=300, seeds=3, twice=6, long=False)
 LONG = Path(__file__).parents[2] / "scenarios" / "soak"
-SMALLEST_LIVES = ["first/embedded", "first/remote"]
+SMALLEST_LIVES = ["first/embedded", "first/remote", "chat/smallest-life"]
 
 
 @dataclass(frozen=True)
