@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterable
 
@@ -40,19 +40,20 @@ def _judge_cooldown(backend: str, known: Known, chat: DeclaredChat, epoch_us: in
     in_a_row, last_us = 0, None
     for one in refusals:
         over_us = one.ended_us or 0
-        if last_us is None or one.started_us >= last_us:
-            fresh = last_us is None or known.served_since(last_us, over_us)
-            in_a_row, last_us = 1 if fresh else in_a_row + 1, over_us
+        if last_us is None or known.served_since(last_us, over_us):
+            in_a_row = 0
+        if last_us is None or one.started_us > last_us:
+            in_a_row, last_us = in_a_row + 1, over_us
         asked_us = hint_us(None if one.work is None else one.work.answered, epoch_us)
         told_us = one.work.answered.t_us if one.work is not None and one.work.answered is not None else 0
-        grown_us = min(chat.cooldown_first_us << min(in_a_row - 1, 32), chat.cooldown_max_us)
+        grown_us = min(chat.cooldown_first_us << min(max(in_a_row - 1, 0), 32), chat.cooldown_max_us)
         free_us = max(over_us + grown_us, told_us + asked_us)
         if until and until[-1][0] >= free_us:
             free_us, one = until[-1]
         ends.append(over_us)
         until.append((free_us, one))
     for attempt in known.attempts if ends else ():
-        at = bisect_right(ends, attempt.started_us)
+        at = bisect_left(ends, attempt.started_us)  # what came at the same instant may have come later
         if not at or attempt.emergency:
             continue
         free_us, because = until[at - 1]
