@@ -33,7 +33,7 @@ from refgate.ledger.deliverer import Deliverer
 from refgate.ledger.events import careful
 from refgate.ledger.housekeeping import Housekeeping
 from refgate.ledger.reconciler import Reconciler
-from refgate.ports import Answer, Billing, Ports, StoreUnavailable
+from refgate.ports import Answer, Billing, Ports, SpoolUnusable, StoreUnavailable
 from refgate.redaction import Redaction
 from refgate.requestlog.log import RequestLog
 from refgate.store.chats import SqliteChats
@@ -147,14 +147,15 @@ class Gateway:
         """Opens the store and the accounts, then begins to sweep. Raises where there can be no store."""
         try:
             await insist(self.works, self._open, for_us=_OPENING_US)
-        except (StoreUnavailable, StoreUnusable) as failure:
+            if self.settings.models:
+                self.request_log.start()
+        except (StoreUnavailable, StoreUnusable, SpoolUnusable) as failure:
             self._emit(Failed(t_us=self._clock(), where="start", what=str(failure)))
             raise
         self._deliverer.start()
         self._reconciler.start()
         self._housekeeping.start()
         if self.settings.models:
-            self.request_log.start()
             self._chat_sweep.start()
         self._up = True
         self._emit(Started(t_us=self._clock()))

@@ -38,6 +38,7 @@ __all__ = [
     "Replay",
     "Spool",
     "SpoolFull",
+    "SpoolUnusable",
     "Store",
     "StoreUnavailable",
     "Verdict",
@@ -59,6 +60,10 @@ class Ports:
 
 class SpoolFull(Exception):
     """There is no room for it: nothing has changed."""
+
+
+class SpoolUnusable(Exception):
+    """It cannot be opened: it is something else, cannot be written, or is somebody else's."""
 
 
 class Spool(Protocol):

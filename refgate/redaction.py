@@ -27,8 +27,8 @@ _HEADER = re.compile(
 )
 _HARMLESS_HEADERS = frozenset({"idempotency-key", "x-idempotency-key", "sec-websocket-key", "surrogate-key"})
 
-# All repetitions that may fail are bounded: a hostile body must not cost more than its length. What only looks
-# ahead is for speed: most of a body is none of this, and should be passed over quickly.
+# All repetitions that may fail are bounded: a hostile body must not cost more than its length. What only
+# looks ahead is for speed: most of a body is none of this, and is to be passed over quickly.
 _NAMES = (
     r"(?:x-)?(?:goog-)?api[-_]?key|(?:proxy-)?authorization|(?:access|auth|id|refresh|session)[-_]?token"
     r"|(?:client|shared)?[-_]?secret(?:[-_]?(?:access)?[-_]?key)?|private[-_]?key|password|passwd|credentials?"

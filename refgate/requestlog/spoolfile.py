@@ -19,9 +19,9 @@ from itertools import islice
 from pathlib import Path
 from struct import Struct
 
-from refgate.ports import SpoolFull
+from refgate.ports import SpoolFull, SpoolUnusable
 
-__all__ = ["SPOOL_MAX", "SpoolFile", "SpoolUnusable", "open_spool"]
+__all__ = ["SPOOL_MAX", "SpoolFile", "open_spool"]
 
 SPOOL_MAX = 64 * 1024 * 1024
 """Bytes that a spool may hold: some 150 000 requests, or a store that is away for a good while."""
@@ -31,10 +31,6 @@ _MAGIC = b"refgate spool 1\n"
 _FRAME = Struct(">BII")  # what it is, its length, its checksum
 _RECORD, _GONE = 1, 2
 _COUNT = Struct(">I")
-
-
-class SpoolUnusable(Exception):
-    """The file is not a spool, or cannot be written."""
 
 
 def open_spool(store: Path, *, most: int = SPOOL_MAX) -> SpoolFile:

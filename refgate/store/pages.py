@@ -150,6 +150,8 @@ PAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Table → its columns in the read API; the first is the cursor."""
 
+_LOGS = ("requests", "debug")
+
 _DECODED: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {
         "flags": lambda stored: list(flags_of(stored)),
@@ -169,9 +171,12 @@ def page(cx: sqlite3.Connection, table: str, *, after: str | None, limit: int) -
     if after is None:
         rows = cx.execute(f"{select} ORDER BY seq LIMIT ?", (limit,)).fetchall()
     else:
+        # Logs lose their oldest rows: a cursor that is gone was older than all that is left.
+        gone = 0 if table in _LOGS else None
         rows = cx.execute(
-            f"{select} WHERE seq > (SELECT seq FROM {table} WHERE {cursor} = ?) ORDER BY seq LIMIT ?",
-            (after, limit),
+            f"{select} WHERE seq > coalesce((SELECT seq FROM {table} WHERE {cursor} = ?), ?)"
+            " ORDER BY seq LIMIT ?",
+            (after, gone, limit),
         ).fetchall()
     names = [column.rpartition(" ")[2] for column in columns]
     shown = [dict(zip(names, row, strict=True)) for row in rows]

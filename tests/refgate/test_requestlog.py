@@ -21,6 +21,8 @@ from refgate.requestlog.events import DebugGivenUp, LogLeft, LogPostponed, LogUn
 from refgate.requestlog.log import RequestLog, Tape
 from refgate.requestlog.rows import DebugRow, RequestRow, is_debug, packed, unpacked
 from refgate.store.requests import SqliteRequests
+from refgate.store.schema import APPLICATION_ID, MIGRATIONS
+from refgate.store.sqlite import SqliteStore
 from scenarios.reference import ListSpool
 from tests.refgate.ledger_kit import CommitFault, Cut, File
 from tests.refgate.requestlog_kit import debug_row, request_row
@@ -384,6 +386,51 @@ def test_rows_are_kept_for_their_time(tmp_path: Path) -> None:
         await asyncio.sleep(40)
         assert world.requests() == []
         await log.stop(within_us=MINUTE)
+
+    played(tmp_path, story)
+
+
+def test_a_page_goes_on_from_a_row_that_is_gone(tmp_path: Path) -> None:
+    """Whoever reads the log page by page does not take its sweep for its end."""
+
+    async def story(world: World) -> None:
+        log = world.log(keep="40s")
+        log.start()
+        for name in ids(3):
+            log.note(request_row(name, at_us=world.now))
+        await asyncio.sleep(35)
+        for name in ids(3, 4):
+            log.note(request_row(name, at_us=world.now))
+        await asyncio.sleep(30)
+        assert world.requests() == ids(3, 4)
+        store = SqliteStore(world.file.database())
+        page = await store.page("requests", after="c-2", limit=2)
+        assert [row["request_id"] for row in page] == ["c-4", "c-5"]
+        page = await store.page("requests", after="c-5", limit=2)
+        assert [row["request_id"] for row in page] == ["c-6"]
+        await log.stop(within_us=MINUTE)
+
+    played(tmp_path, story)
+
+
+def test_a_file_of_the_version_before_gets_its_logs(tmp_path: Path) -> None:
+    """And keeps what it has."""
+
+    async def story(world: World) -> None:
+        cx = sqlite3.connect(world.file.path, isolation_level=None)
+        for step in MIGRATIONS[:2]:
+            for statement in step:
+                cx.execute(statement)
+        cx.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        cx.execute("PRAGMA user_version = 2")
+        cx.execute("INSERT INTO accounts VALUES (1, 'alice', 5, 5, 0, 0, NULL)")
+        cx.close()
+        log = world.log()
+        log.start()
+        log.note(request_row())
+        await log.stop(within_us=MINUTE)
+        assert world.requests() == ["c-1"]
+        assert world.file.rows("SELECT account FROM accounts") == [("alice",)]
 
     played(tmp_path, story)
 

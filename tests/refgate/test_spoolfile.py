@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refgate.ports import SpoolFull
-from refgate.requestlog.spoolfile import SpoolFile, SpoolUnusable, open_spool
+from refgate.ports import SpoolFull, SpoolUnusable
+from refgate.requestlog.spoolfile import SpoolFile, open_spool
 
 RECORDS = st.lists(st.binary(max_size=40), max_size=12)
 DEEDS = st.lists(
