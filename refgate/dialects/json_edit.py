@@ -12,7 +12,7 @@ from typing import Any
 
 from refgate.dialects.json_text import dumps
 
-__all__ = ["AmbiguousMember", "check_single", "member", "remove", "replace", "set_members"]
+__all__ = ["AmbiguousMember", "member", "remove", "replace", "set_members", "single_members"]
 
 _SPACE = " \t\r\n"
 _SKIP = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
@@ -43,13 +43,16 @@ def set_members(text: str, values: Mapping[str, Any]) -> str:
     return text
 
 
-def check_single(text: str) -> None:
-    """Raises AmbiguousMember where a member of the outer object stands twice."""
-    seen: set[str] = set()
-    for name, _, _, _ in _members(text, 0):
-        if name in seen:
+def single_members(text: str) -> dict[str, tuple[int, int]]:
+    """Where the value of each member of the outer object begins and ends. Raises AmbiguousMember where
+    one stands twice.
+    """
+    spans: dict[str, tuple[int, int]] = {}
+    for name, _, begin, end in _members(text, 0):
+        if name in spans:
             raise AmbiguousMember(f"{name} stands twice")
-        seen.add(name)
+        spans[name] = begin, end
+    return spans
 
 
 def member(text: str, path: tuple[str, ...]) -> tuple[int, int] | None:

@@ -26,9 +26,12 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan
 def loads(text: str) -> Any:
     """`loads_exact` for the many small texts of a stream: the decoder is made once. Raises ValueError."""
     try:
-        return _DECODER.decode(text)
-    except (ValueError, ArithmeticError, RecursionError):  # no JSON, or numbers that need more care
-        return loads_exact(text)
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return value
+    except (ValueError, ArithmeticError, RecursionError):
+        pass  # space around it, no JSON, or numbers that need more care
+    return loads_exact(text)
 
 
 def dumps(value: Any) -> str:

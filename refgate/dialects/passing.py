@@ -15,7 +15,14 @@ from typing import Any
 from refgate.dialects.canonical import Malformed, Protocol
 from refgate.dialects.gemini.calling import GeminiFields, snake
 from refgate.dialects.gemini.request import CONFIG
-from refgate.dialects.json_edit import AmbiguousMember, check_single, member, remove, replace, set_members
+from refgate.dialects.json_edit import (
+    AmbiguousMember,
+    member,
+    remove,
+    replace,
+    set_members,
+    single_members,
+)
 from refgate.dialects.json_text import Fields, as_list, as_map, dumps, loads, parse_object
 from refgate.dialects.sse import Frame, encode
 from refgate.money import loads_exact
@@ -87,19 +94,23 @@ _CHOICES_MAX = 128
 # object or escapes a character, and nothing but the outer object can end with the text's last brace.
 _MODEL_EARLY = re.compile(r'\{[^{\[\\]*"model"\s*:\s*(?="[^"\\]*")')
 _VERSION_LATE = re.compile(r'"modelVersion"\s*:\s*("[^"\\]*")\s*(?:,\s*"[^"\\]*"\s*:\s*"[^"\\]*"\s*)*\}\s*\Z')
+_NO_USAGE_LAST = b',"usage":null}\n\n'
 _NO_USAGE_LATE = re.compile(r',\s*"usage"\s*:\s*null\s*\}\Z')
 
 
-def pass_request(protocol: Protocol, body: bytes, model: str) -> bytes:
-    """The caller's bytes for a provider of the same protocol. Raises Malformed."""
-    asked = ask(protocol, parse_object(body), model=model)
+def pass_request(protocol: Protocol, body: bytes, model: str, *, asked: Asked | None = None) -> bytes:
+    """The caller's bytes for a provider of the same protocol; `asked` is what `ask` says of them, where it
+    was asked before. Raises Malformed.
+    """
+    asked = asked or ask(protocol, parse_object(body), model=model)
     text = body.decode()
     try:
-        check_single(text)
+        members = single_members(text)
         if protocol is Protocol.GEMINI:
-            _check_config(text)
+            _check_config(text, members)
             return body
-        edited = set_members(text, {"model": model})
+        begin, end = members["model"]
+        edited = text[:begin] + dumps(model) + text[end:]
         if protocol is Protocol.OPENAI_CHAT and asked.stream and not asked.include_usage:
             edited = _with_usage(edited)
     except AmbiguousMember as twice:
@@ -109,12 +120,12 @@ def pass_request(protocol: Protocol, body: bytes, model: str) -> bytes:
     return body if edited == text else edited.encode()
 
 
-def _check_config(text: str) -> None:
+def _check_config(text: str, members: dict[str, tuple[int, int]]) -> None:
     """What bounds the answer stands in here, and may be read in one way only."""
     for name in (CONFIG, snake(CONFIG)):
-        span = member(text, (name,))
-        if span is not None and text[span[0]] == "{":
-            check_single(text[span[0] : span[1]])
+        begin, end = members.get(name, (0, 0))
+        if text[begin:end].startswith("{"):
+            single_members(text[begin:end])
 
 
 def _with_usage(text: str) -> str:
@@ -130,12 +141,23 @@ def pass_answer(body: bytes, model: str, *, protocol: Protocol | None = None) ->
     path = ("modelVersion",) if protocol is Protocol.GEMINI else ("model",)
     try:
         text = body.decode()
+        early = _early(text) if path == ("model",) else None
+        if early is not None:
+            return (text[: early[0]] + dumps(model) + text[early[1] :]).encode()
         span = member(text, path)
         if span is None or not isinstance(loads_exact(text[span[0] : span[1]]), str):
             return body
         return replace(text, path, model).encode()
     except ValueError:
         return body
+
+
+def _early(text: str) -> tuple[int, int] | None:
+    """Where the model's name begins and ends, where that can be told from the first few members."""
+    found = _MODEL_EARLY.match(text)
+    if found is None or text.count('"model"') != 1:
+        return None
+    return found.end(), text.index('"', found.end() + 1) + 1
 
 
 class StreamPasser:
@@ -150,10 +172,13 @@ class StreamPasser:
         self._model = model
         self._shown = dumps(model)
         self._hides_usage = protocol is Protocol.OPENAI_CHAT and not include_usage
+        self._usual: tuple[bytes, bytes] | None = None  # how this stream's chunks begin, and what for it
 
     def write(self, frame: Frame) -> bytes:
         if frame.data is None or not frame.closed:
             return frame.raw if frame.closed else b""
+        if self._usual is not None and (usual := self._as_before(frame.raw, *self._usual)) is not None:
+            return usual
         if not frame.data.startswith(("{", " ", "\t", "\n")):
             return frame.raw
         try:
@@ -168,6 +193,17 @@ class StreamPasser:
             return frame.raw
         return _resaid(frame, data)
 
+    def _as_before(self, raw: bytes, begins: bytes, instead: bytes) -> bytes | None:
+        """The frame, where it begins as others did, up to the model's name, and ends as usual; else None."""
+        if not raw.startswith(begins) or raw.count(b'"model"') != 1:
+            return None
+        if self._hides_usage:
+            if raw.endswith(_NO_USAGE_LAST) and raw.count(b'"usage"') == 1:
+                return instead + raw[len(begins) : -len(_NO_USAGE_LAST)] + b"}\n\n"
+            if b'"usage"' in raw or b"\\u" in raw:
+                return None
+        return instead + raw[len(begins) :]
+
     def _renamed(self, data: str, path: tuple[str, ...]) -> str:
         name = f'"{path[-1]}"'
         if name not in data and "\\u" not in data:
@@ -175,9 +211,12 @@ class StreamPasser:
         late = _VERSION_LATE.search(data) if path == ("modelVersion",) and data.count(name) == 1 else None
         if late is not None:
             return data[: late.start(1)] + self._shown + data[late.end(1) :]
-        early = _MODEL_EARLY.match(data) if path == ("model",) and data.count('"model"') == 1 else None
+        early = _early(data) if path == ("model",) else None
         if early is not None:
-            return data[: early.end()] + self._shown + data[data.index('"', early.end() + 1) + 1 :]
+            before = data[: early[0]]
+            old, new = f"data: {data[: early[1]]}", f"data: {before}{self._shown}"
+            self._usual = old.encode(), new.encode()
+            return before + self._shown + data[early[1] :]
         span = member(data, path)
         if span is None or data[span[0]] != '"':
             return data

@@ -47,6 +47,9 @@ class SseParser:
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that this chunk completes. Raises SseBroken at the ceiling."""
+        if not self._buffer and (plain := self._plain(chunk)) is not None:
+            self._fresh = False
+            return plain
         self._buffer += chunk
         frames = self._frames(final=False)
         if len(self._buffer) > self._max:
@@ -59,6 +62,24 @@ class SseParser:
         if self._buffer:
             self._field(bytes(self._buffer[self._scanned :]))
             frames.append(self._take(len(self._buffer), closed=False))
+        return frames
+
+    def _plain(self, chunk: bytes) -> list[Frame] | None:
+        """The frames of a chunk that is nothing but whole ones in the usual form; None for any other.
+
+        Nearly every chunk is, and most of the work on a stream is this: so it is not cut into lines.
+        """
+        if chunk[-2:] != b"\n\n" or b"\r" in chunk:
+            return None
+        frames: list[Frame] = []
+        for one in chunk[:-2].split(b"\n\n"):
+            event, line = None, one
+            if line[:7] == b"event: ":
+                head, _, line = line.partition(b"\n")
+                event = head[7:].decode("utf-8", "replace") or None
+            if line[:6] != b"data: " or b"\n" in line or len(one) + 2 > self._max:
+                return None
+            frames.append(Frame(event, line[6:].decode("utf-8", "replace"), one + b"\n\n"))
         return frames
 
     def _frames(self, *, final: bool) -> list[Frame]:

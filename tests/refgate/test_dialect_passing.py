@@ -249,3 +249,35 @@ def test_edits_do_to_the_text_what_they_say(
     assert (span is None) == (name not in value)
     if span is not None:
         assert json.loads(text[span[0] : span[1]]) == value[name]
+
+
+TAILS = [
+    '"choices":[{"delta":{"content":"a"}}]}',
+    '"choices":[],"usage":null}',
+    '"choices":[{"delta":{"content":"usage"}}],"usage":null}',
+    '"usage":null,"choices":[]}',
+    '"choices":[],"usage":{"prompt_tokens":1}}',
+    '"choices":[{"delta":{"usage":null}}]}',
+    '"us\\u0061ge":null}',
+    '"choices":[{"delta":{"content":"\\"model\\":\\"x\\""}}],"usage":null}',
+    '"inner":{"model":"other"},"usage":null}',
+    '"model":"twice"}',
+    '"usage" : null }',
+    "broken",
+]
+
+
+@given(st.lists(st.sampled_from(TAILS), min_size=2, max_size=6), st.booleans(), st.booleans())
+def test_a_chunk_passes_as_it_would_alone(tails: list[str], usage: bool, named: bool) -> None:
+    """What was learned from the chunks before changes nothing but the time it takes."""
+    head = "event: chunk\n" if named else ""
+    frames = [f'{head}data: {{"id":"c","model":"gpt-x",{tail}\n\n'.encode() for tail in tails]
+    alone = [passed(CHAT, frame, include_usage=usage) for frame in frames]
+    assert passed(CHAT, b"".join(frames), include_usage=usage) == b"".join(alone)
+
+
+def test_what_was_asked_need_not_be_read_again() -> None:
+    """The same bytes go out."""
+    body = b'{"model":"m","stream":true}'
+    asked = ask(CHAT, json.loads(body))
+    assert pass_request(CHAT, body, "x", asked=asked) == pass_request(CHAT, body, "x")

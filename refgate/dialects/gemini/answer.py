@@ -124,7 +124,10 @@ def read_chunk(
         elif said.keys() - {"thoughtSignature"}:
             left_out = True
     word = candidate.get("finishReason")
-    if not as_list(body.get("candidates")) and as_map(body.get("promptFeedback")).get("blockReason") is not None:
+    if (
+        not as_list(body.get("candidates"))
+        and as_map(body.get("promptFeedback")).get("blockReason") is not None
+    ):
         word = "BLOCKED"
     usage = as_map(body.get("usageMetadata"))
     tier = as_text(usage.get("serviceTier")) or as_text(usage.get("trafficType"))
