@@ -151,6 +151,7 @@ class Gateway:
                 self.request_log.start()
         except (StoreUnavailable, StoreUnusable, SpoolUnusable) as failure:
             self._emit(Failed(t_us=self._clock(), where="start", what=str(failure)))
+            self.store.close()
             raise
         self._deliverer.start()
         self._reconciler.start()

@@ -12,6 +12,8 @@ import yaml
 
 from refgate import Settings
 from refgate.serve import check, production_ports, serve
+from tests.refgate.chat_kit import ENVIRON as CHAT_ENVIRON
+from tests.refgate.chat_kit import config as chat_config
 from tests.refgate.edge_kit import ENVIRON, config
 
 
@@ -47,6 +49,18 @@ def test_a_store_that_is_none_ends_the_start(tmp_path: Path, capfd: pytest.Captu
     told, remark = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert (told["event"], told["where"], told["what"]) == ("failed", "start", "SQLITE_NOTADB")
     assert remark["message"] == "Application startup failed. Exiting."
+
+
+def test_a_spool_that_is_none_ends_the_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The same for the file beside the store, where there are chats to log."""
+    other = tmp_path / "store.sqlite.spool-0"
+    other.write_bytes(b"not a spool")
+    made = chat_config(listen={"port": 0}, store={"path": str(tmp_path / "store.sqlite")})
+    assert serve(Settings.parse(made, environ=CHAT_ENVIRON)) == 1
+    assert other.read_bytes() == b"not a spool"
+    told, _ = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert (told["event"], told["where"]) == ("failed", "start")
+    assert told["what"].endswith("store.sqlite.spool-0 is not a spool")
 
 
 def test_ids_are_unique_and_sort_by_time() -> None:
