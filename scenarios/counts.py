@@ -117,7 +117,8 @@ def _count_chats(history: History, counted: Counter[str]) -> None:
             if row.get(column):
                 counted[f"{prefix}_{row[column]}"] += 1
         counted.update(f"flag_{flag}" for flag in row.get("flags") or ())
-        counted["failover"] += row.get("backend") not in (None, first.get(call_id))
+        if row.get("backend") not in (None, first.get(call_id)):
+            counted["failover"] += 1
 
 
 def _attempt_names(row: Mapping[str, Any]) -> Iterator[str]:
