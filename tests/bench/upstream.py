@@ -23,15 +23,15 @@ def answer() -> bytes:
     """A chat completion of a usual size."""
     message = {"role": "assistant", "content": _WORDS * 5, "refusal": None}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    return json.dumps({**_head("chat.completion"), "choices": [choice], "usage": _USAGE}).encode()
+    return _json({**_head("chat.completion"), "choices": [choice], "usage": _USAGE})
 
 
 def pieces() -> list[bytes]:
     """The events of a stream with `PIECES` words: head and first word together, as providers send them."""
     words = [_event({"content": word + " "}) for word in _WORDS.split() * 2][:PIECES]
     first = _event({"role": "assistant", "content": ""}) + words[0]
-    usage = f"data: {json.dumps({**_head('chat.completion.chunk'), 'choices': [], 'usage': _USAGE})}\n\n"
-    last = words[-1] + _event({}, "stop") + usage.encode() + b"data: [DONE]\n\n"
+    usage = {**_head("chat.completion.chunk"), "choices": [], "usage": _USAGE}
+    last = words[-1] + _event({}, "stop") + b"data: %b\n\ndata: [DONE]\n\n" % _json(usage)
     return [first, *words[1:-1], last]
 
 
@@ -42,7 +42,12 @@ def _head(kind: str) -> dict[str, Any]:
 def _event(delta: dict[str, Any], finish: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
     chunk = {**_head("chat.completion.chunk"), "choices": [choice], "usage": None}
-    return f"data: {json.dumps(chunk)}\n\n".encode()
+    return b"data: %b\n\n" % _json(chunk)
+
+
+def _json(value: Any) -> bytes:
+    """Compact, as the vendor writes it."""
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _chunk(data: bytes) -> bytes:
