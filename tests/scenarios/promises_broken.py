@@ -17,18 +17,16 @@ from refgate.flows import answers, submit
 from refgate.flows.answers import respond
 from refgate.flows.arrival import Asked
 from refgate.flows.passthrough import Forwarded
-from refgate.ledger import books
-from refgate.ledger.books import Books
 from refgate.ledger.states import Outcome
-from refgate.ports import Answer, Attempt, Refused, Verdict
+from refgate.ports import Answer, Attempt, Verdict
+from refgate.store import postings
 from refgate.store.sqlite import SqliteStore
 from refgate.upstream import Failure, FailureKind, Outgoing, Phases, Stream, Upstream
 from scenarios.sabotage.swap import Sabotage, Swap
 
 __all__ = ["BROKEN", "sabotage"]
 
-_enter = Books._enter
-_refusal = books._refusal
+_enter = postings.enter
 _claim = SqliteStore.claim
 _ask = Upstream.ask
 _relay = Forwarded._relay
@@ -38,28 +36,25 @@ _ANSWERS = itertools.count()
 
 
 def _one_side_only(
-    self: Books,
     cx: sqlite3.Connection,
     txn_id: str,
     account: str,
     kind: str,
     by: Mapping[str, int],
     *,
-    call_id: str | None = None,
+    call_id: str | None,
+    now_us: int,
 ) -> None:
-    _enter(self, cx, txn_id, account, kind, dict(list(by.items())[:1]), call_id=call_id)
+    _enter(cx, txn_id, account, kind, dict(list(by.items())[:1]), call_id=call_id, now_us=now_us)
 
 
-def _always_room(cx: sqlite3.Connection, account: str, amount_nanos: int) -> Refused | None:
-    return None
+_ALWAYS_ROOM = (
+    "UPDATE accounts SET available_nanos = available_nanos - ?, held_nanos = held_nanos + ? WHERE account = ?"
+    " AND ? >= 0 AND ? >= 0"
+)
 
-
-def _one_at_a_time(cx: sqlite3.Connection, account: str, amount_nanos: int) -> Refused | None:
-    """Whoever has a hold open gets no second one."""
-    held = cx.execute("SELECT held_nanos FROM accounts WHERE account = ?", (account,)).fetchone()
-    if held is not None and held[0] > 0:
-        return Refused("insufficient_funds")
-    return _refusal(cx, account, amount_nanos)
+# Whoever has a hold open gets no second one.
+_ONE_AT_A_TIME = f"{postings._HOLD} AND held_nanos = 0"
 
 
 async def _failures_cost(
@@ -133,9 +128,9 @@ def _in_no_envelope(refusal: Refusal) -> Answer:
 
 
 BROKEN = {
-    "money-is-conserved": Swap(Books, _enter, _one_side_only),
-    "budget-never-exceeded": Swap(books, _refusal, _always_room),
-    "no-phantom-refusal": Swap(books, _refusal, _one_at_a_time),
+    "money-is-conserved": Swap(postings, _enter, _one_side_only),
+    "budget-never-exceeded": Swap(postings, postings._HOLD, _ALWAYS_ROOM),
+    "no-phantom-refusal": Swap(postings, postings._HOLD, _ONE_AT_A_TIME),
     "failure-is-free": Swap(SqliteStore, _claim, _failures_cost),
     "attempts-recorded": Swap(SqliteStore, SqliteStore.attempt_opened, _not_opened),
     "no-double-generation": Swap(Upstream, _ask, _sent_again),
