@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from refgate.chat.records import Metering
 from refgate.config_chat import Cache as Rule
 from refgate.dialects.assembly import Assembly
 from refgate.dialects.canonical import (
@@ -52,12 +51,10 @@ _ASIDE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An answer, and what it cost where it came from."""
+    """An answer, and what whoever asked first was charged for it."""
 
     answer: Answer
-    backend: str
-    upstream_model: str
-    metering: Metering
+    amount_nanos: int
 
 
 class Cache:
@@ -112,8 +109,8 @@ class Cache:
         return Heard(self._rule.body)
 
     def cost_nanos(self, kept: Kept) -> int:
-        """What a hit costs, as declared: nothing, or what the answer cost when it was made."""
-        return kept.metering.cost_nanos if self._rule.hit == "full_price" else 0
+        """What a hit costs, as declared: nothing, or what the first one to ask was charged."""
+        return kept.amount_nanos if self._rule.hit == "full_price" else 0
 
 
 class Heard:

@@ -138,9 +138,7 @@ def _keep(works: ChatWorks, call: Call, ending: Ending) -> None:
         return
     answer = last.result.answer
     if ending.outcome is ChatOutcome.SERVED and answer is not None and call.end.metering.source == "reported":
-        attempt = last.attempt
-        kept = Kept(answer, attempt.backend, attempt.model, call.end.metering)
-        works.cache.put(call.cache_key, kept, works.now_us())
+        works.cache.put(call.cache_key, Kept(answer, call.end.amount_nanos), works.now_us())
 
 
 async def _tell(call: Call, ending: Ending) -> None:

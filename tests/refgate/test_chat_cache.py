@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refgate.chat.cache import Cache, Kept, may_be_kept
-from refgate.chat.records import Metering
 from refgate.config_chat import Cache as Rule
 from refgate.dialects.assembly import assemble, events_of
 from refgate.dialects.canonical import Protocol, Refusal, Text, Thinking, ToolCall
@@ -55,7 +54,7 @@ def rule(**changes: Any) -> Rule:
 
 
 def kept(answer: Answer = WHOLE) -> Kept:
-    return Kept(answer, "east", "gpt-4o-mini", Metering(USAGE, "reported", 5_000, 0, "gpt-4o-mini"))
+    return Kept(answer, 5_000)
 
 
 def key(body: dict[str, Any], *, account: str = "alice", protocol: Protocol = Protocol.OPENAI_CHAT) -> Any:
@@ -233,7 +232,7 @@ def test_an_answer_larger_than_declared_is_not_kept() -> None:
 
 
 def test_a_hit_costs_what_is_declared() -> None:
-    """Nothing, or what the first answer cost."""
+    """Nothing, or what the first one to ask was charged."""
     assert Cache(rule()).cost_nanos(kept()) == 0
     assert Cache(rule(hit="full_price")).cost_nanos(kept()) == 5_000
 
