@@ -55,8 +55,14 @@ _STATUS = MappingProxyType(
         "unreachable": 502,
     }
 )
-_ANTHROPIC_STATUS = MappingProxyType({"no_money": 402, "overloaded": 529})
-"""Where Anthropic has another word for it."""
+_OWN_STATUS = MappingProxyType(
+    {
+        ("anthropic", "no_money"): 402,
+        ("anthropic", "overloaded"): 529,
+        ("gemini", "no_money"): 402,
+    }
+)
+"""Where a vendor has another number for it."""
 
 _WHOLE = MappingProxyType(
     {
@@ -170,9 +176,7 @@ def _error(exchange: Exchange, protocol: str) -> str | None:
     code = exchange.own_code
     if code is None:
         return "it names no code"
-    right = _STATUS.get(code)
-    if protocol == "anthropic":
-        right = _ANTHROPIC_STATUS.get(code, right)
+    right = _OWN_STATUS.get((protocol, code), _STATUS.get(code))
     if right is None:
         return f"no such code in the table: {code}"
     if exchange.got.status != right:

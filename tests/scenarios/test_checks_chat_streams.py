@@ -275,6 +275,8 @@ _GEMINI = b'{"error":{"code":503,"message":"no","status":"UNAVAILABLE"}}'
         ("/v1/responses", "timeout", 504, _OPENAI, True),
         ("/v1beta/models/small:generateContent", "overloaded", 503, _GEMINI, True),
         ("/v1beta/models/small:generateContent", "overloaded", 503, _OPENAI, False),
+        ("/v1beta/models/small:generateContent", "no_money", 402, _GEMINI, True),
+        ("/v1beta/models/small:generateContent", "no_money", 429, _GEMINI, False),
         ("/v1/chat/completions", "AllPoolsExhausted", 503, _OPENAI, False),  # it does not say when
         ("/v1/chat/completions", "made_up", 500, _OPENAI, False),
         ("/v1/chat/completions", None, 500, _OPENAI, False),
