@@ -152,7 +152,7 @@ def _names(fact: Fact) -> Iterator[str]:
                 yield code
             if header(fact.headers, REPLAY_HEADER) == "true":
                 yield "replay"
-            if header(fact.headers, CACHE_HEADER) == "hit":
+            if (header(fact.headers, CACHE_HEADER) or "").casefold() == "hit":
                 yield "cached"
         case Heard():
             yield f"chat_{fact.outcome}"
