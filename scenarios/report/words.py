@@ -13,6 +13,9 @@ from fakes.journal import (
     BillingFinalized,
     BillingRefused,
     BillingReserved,
+    ChatAccepted,
+    ChatEnded,
+    ChatRefused,
     Fact,
     Received,
     TaskAccepted,
@@ -27,6 +30,7 @@ from scenarios.history import (
     Escaped,
     GatewayLogged,
     Got,
+    Heard,
     Left,
     LinkChanged,
     Observed,
@@ -68,7 +72,9 @@ def words(fact: Fact) -> str:
         case Got():
             return f"call {fact.call}.{fact.attempt}: {fact.op} → {_answer(fact)}"
         case Left():
-            return f"call {fact.call}.{fact.attempt}: left before the answer to its {fact.op}"
+            return f"call {fact.call}.{fact.attempt}: left before the end of the answer to its {fact.op}"
+        case Heard():
+            return f"call {fact.call}: heard {_heard(fact)}"
         case Received():
             about = " ".join(part for part in (fact.nonce, fact.task_id) if part)
             return f"received #{fact.seq} {fact.op} {fact.method} {fact.path} {about}".rstrip()
@@ -80,6 +86,8 @@ def words(fact: Fact) -> str:
             return f"act {fact.act} met #{fact.seq}{'' if fact.applied else ' and could not take effect'}"
         case TaskAccepted() | TaskRejected() | TaskEnded():
             return _task(fact)
+        case ChatAccepted() | ChatRefused() | ChatEnded():
+            return _chat(fact)
         case BillingReserved() | BillingFinalized() | BillingRefused():
             return _billing(fact)
         case Observed():
@@ -94,12 +102,42 @@ def words(fact: Fact) -> str:
 def _answer(got: Got) -> str:
     if got.status is None:
         return f"{got.error} ({got.outcome})"
+    if got.error is not None:
+        return f"{got.status}, then {got.error} ({got.outcome}) after {len(got.body)} bytes"
     extra = [got.outcome]
     if (code := header(got.headers, ERROR_HEADER)) is not None:
         extra.append(code)
     if header(got.headers, REPLAY_HEADER) == "true":
         extra.append("replayed")
     return f"{got.status} ({', '.join(extra)}) {_cut(got.body)}".rstrip()
+
+
+def _heard(fact: Heard) -> str:
+    error = f" ({fact.error})" if fact.error is not None else ""
+    end = f", ended by {fact.finish}" if fact.finish is not None else ""
+    voice = f" through the SDK of {fact.via}" if fact.via != "plain" else ""
+    return f"{fact.outcome}{error}, {fact.tokens} events with content{end}{voice}: {_cut(fact.text.encode())}"
+
+
+def _chat(fact: ChatAccepted | ChatRefused | ChatEnded) -> str:
+    match fact:
+        case ChatAccepted():
+            kind = "a stream" if fact.stream else "an answer"
+            return (
+                f"began #{fact.seq} for {fact.nonce}: {kind} of {fact.model}, {fact.running} at work before"
+            )
+        case ChatRefused():
+            return f"refused #{fact.seq} of {fact.nonce} for {fact.model}: {fact.reason}"
+        case ChatEnded():
+            how = "to its end" if fact.complete else f"broken off, {fact.delivered} tokens handed over"
+            tokens = (
+                f"input {fact.input_uncached}, cache {fact.cache_read} + {fact.cache_write_5m}"
+                f" + {fact.cache_write_1h}, output {fact.output_text} + {fact.output_reasoning}"
+            )
+            return (
+                f"#{fact.seq} for {fact.nonce} {how}: {tokens}, {fact.model} bills "
+                f"{amount_text(fact.cost_nanos)}, shows {fact.usage_shown}"
+            )
 
 
 def _task(fact: TaskAccepted | TaskRejected | TaskEnded) -> str:

@@ -68,6 +68,7 @@ SENT = sample(Sent)
 GOT = dataclasses.replace(
     sample(Got),
     status=402,
+    error=None,
     outcome="fail",
     headers=(("x-refgate-error", "insufficient_funds"),),
     body=b"[no]",
