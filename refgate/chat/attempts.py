@@ -114,12 +114,12 @@ async def _ran(works: ChatWorks, call: Call, exchange: Exchange) -> Result:
 
 
 def _learn(works: ChatWorks, health: Health, step: Try, done: Tried) -> None:
-    """What the try says of the backend. A caller who left has called it off."""
+    """What the try says of the backend: nothing, where it was called off."""
     usage, failure = done.result.usage, done.result.failure
     tokens = usage.prompt + usage.completion if isinstance(usage, Usage) else None
     if failure is None:
         health.succeeded(step.slip, done.ended_us, tokens=tokens)
-    elif failure.left:
+    elif done.result.called_off:
         health.let_go(step.slip, done.ended_us, tokens=tokens)
     else:
         health.failed(step.slip, done.ended_us, failure.fault, works.base.chance, tokens=tokens)
@@ -129,7 +129,7 @@ def attempt_end(done: Tried, metering: Metering | None = None) -> AttemptEnd:
     """The end of a try as its row has it: what it is charged by, or what is known of it where it is not."""
     result = done.result
     failure = result.failure
-    word = None if failure is None else "left" if failure.left else failure.fault.kind.value
+    word = None if failure is None else "left" if result.called_off else failure.fault.kind.value
     return AttemptEnd(
         attempt_id=done.attempt.attempt_id,
         status=result.status,

@@ -66,7 +66,8 @@ class Aim:
 @dataclass(frozen=True, slots=True)
 class Result:
     """How the attempt ended; without a `failure` it served. `seen` are the output tokens that came, `body` is
-    what a caller of a whole answer gets, `answer` the canonical one where it is known.
+    what a caller of a whole answer gets, `answer` the canonical one where it is known. `called_off`: it was
+    ended because of its caller, and says nothing of the backend.
     """
 
     status: int | None
@@ -77,6 +78,7 @@ class Result:
     body: bytes = b""
     answer: Answer | None = None
     first_token_us: int | None = None
+    called_off: bool = False
 
     @property
     def worked(self) -> bool:
@@ -149,8 +151,12 @@ class Exchange:
 
     def _ran_out(self) -> Result:
         """Some time is over. Where the caller did not take what it was told, it is the caller who is gone."""
+        called_off = self._voice.speaking or self._patience.over is Phase.LEFT
         if self._voice.speaking:
             self._voice.leave()
+        return replace(self._so_far(), called_off=called_off)
+
+    def _so_far(self) -> Result:
         reply, relay = self.reply, self._relay
         if relay is not None:
             relay.end(None if self._patience.over is Phase.TAIL else _late())

@@ -230,3 +230,19 @@ def test_a_stop_that_cannot_wait_tells_the_caller(tmp_path: Path) -> None:
         assert (row["state"], row["outcome"]) == ("ended", "lost")
 
     played(tmp_path, story)
+
+
+def test_what_a_backend_says_counts_though_nobody_listens(tmp_path: Path) -> None:
+    """A refusal that comes after its caller left cools the backend as any other does."""
+
+    async def story(world: ChatWorld) -> None:
+        late = {"do": {"latency": {"by": "500ms"}}}
+        world.vendor("east", {"count": 1, "do": {"rate_limited": {"retry_after": "30s"}}}, late)
+        await leave_at(world, 0.1, model="of-east")
+        await asyncio.sleep(1)
+        (attempt,) = await world.rows("chat_attempts")
+        assert (attempt["failure"], attempt["status"]) == ("rate_limited", 429)
+        assert (await world.only_chat())["outcome"] == "left"
+        assert (await world.call(model="of-east")).status == 503
+
+    played(tmp_path, story, chat__all_open="refuse")
