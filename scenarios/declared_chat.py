@@ -118,6 +118,14 @@ class DeclaredChat:
         idempotent = found is not None and found.idempotent
         return self.ambiguous == "always_retry" or (self.ambiguous == "retry_if_idempotent" and idempotent)
 
+    def may_be_used(self, model: Model, backend: str, at_us: int) -> bool:
+        """Whether a call may go to this backend of the model at that wall time: where it has a price, or
+        needs none."""
+        if self.unpriced_model != "refuse" or self.prices.open_ended:
+            return True
+        asked = [upstream for name, upstream in model.backends if name == backend]
+        return all(self.prices.tariff(one, at_us) is not None for one in asked)
+
     @property
     def attempts_bound(self) -> int:
         """The most attempts of one call, the emergency lane's among them."""

@@ -86,7 +86,12 @@ def fallback_in_order(history: History, declared: Declared, tally: Tally) -> Non
                 continue
             tried = {one.backend for one in call.attempts[:number]}
             earlier = [name for pool in model.pools[:place] for name in pool.backends if name not in tried]
-            free = [name for name in earlier if _surely_free(name, attempt, health, chat)]
+            at_us = attempt.started_us + declared.epoch_us
+            free = [
+                name
+                for name in earlier
+                if chat.may_be_used(model, name, at_us) and _surely_free(name, attempt, health, chat)
+            ]
             if not tally.keeps(not free):
                 tally.breach(
                     f"call {call.call_id} went to {attempt.backend} while {', '.join(free)} of an earlier "
@@ -142,6 +147,8 @@ def traffic_returns(history: History, declared: Declared, tally: Tally) -> None:
     for name, model in chat.models.items():
         first = model.pools[0].backends
         if any(_is_limited(chat.backends.get(one)) for one in first):
+            continue
+        if not all(chat.may_be_used(model, one, 0) for one in first):
             continue
         for call in calls.get(name, ()):
             began_us = int(call.row["created_us"]) - declared.epoch_us

@@ -5,6 +5,7 @@ import pytest
 from fakes.journal import Received
 from scenarios.checks import Verdict
 from scenarios.checks.chat_health import hint_us
+from scenarios.declared import Declared
 from scenarios.history import Restarted
 from tests.scenarios.chat_kit import COST, HOLD, MS, SECOND, ChatStory, breaches, chat_config, verdict
 
@@ -244,6 +245,15 @@ def test_a_backend_that_recovered_is_free_again() -> None:
     attempted(told, 2, "east")
     attempted(told, 3, "west")
     assert verdict("fallback-in-order", told) is Verdict.BROKEN
+
+
+def test_a_backend_without_a_price_is_not_free() -> None:
+    """Where unpriced models are refused, what is before it serves nobody."""
+    told = ChatStory()
+    attempted(told, 1, "rome")
+    assert verdict("fallback-in-order", told) is Verdict.BROKEN
+    told.declared = Declared.read({**chat_config(), "prices": {"haiku": {"input": "1", "output": "5"}}})
+    assert verdict("fallback-in-order", told) is Verdict.HOLDS
 
 
 def test_a_row_names_who_served() -> None:
