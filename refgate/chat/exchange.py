@@ -288,10 +288,16 @@ class Exchange:
 
     def _failed(self, fault: Fault, *, ambiguous: bool) -> Failure:
         """What a backend says goes further only without its key: some quote what they were sent."""
-        said = scrub(fault.message.encode("utf-8", "replace"), self._secret).decode()
-        return Failure(
-            replace(fault, message=said), ambiguous, heard=self._voice.begun, left=self._voice.left
+        shown = replace(
+            fault,
+            message=self._masked(fault.message),
+            type=None if fault.type is None else self._masked(fault.type),
+            code=None if fault.code is None else self._masked(fault.code),
         )
+        return Failure(shown, ambiguous, heard=self._voice.begun, left=self._voice.left)
+
+    def _masked(self, said: str) -> str:
+        return scrub(said.encode("utf-8", "replace"), self._secret).decode()
 
 
 def _is_fine(status: int) -> bool:

@@ -40,6 +40,8 @@ def stopped(stop: Stop, last: Failure | None) -> Fault:
     match stop.why:
         case "exhausted":
             message = "every backend for this model is busy, cooling or failing"
+            if last is not None:
+                message += f", the last with {masked(last.fault).kind.value}"
             return Fault(FaultKind.EXHAUSTED, message, retry_after_us=stop.retry_after_us)
         case "deadline":
             return Fault(FaultKind.TIMEOUT, "no backend answered within the time of the call")

@@ -242,3 +242,17 @@ def test_no_connection_is_no_doubt(tmp_path: Path) -> None:
         assert (first["failure"], first["ambiguous"], first["status"]) == ("unreachable", False, None)
 
     played(tmp_path, story, models__pair={"pools": only("east", "rome")})
+
+
+@pytest.mark.parametrize("field", ["message", "code"])
+def test_a_key_that_a_backend_quotes_goes_no_further(tmp_path: Path, field: str) -> None:
+    """Wherever in its error the backend says it."""
+
+    async def story(world: ChatWorld) -> None:
+        world.vendor("east", {"do": {"error": {"status": 400, field: "for canary-provider-east"}}})
+        answer = await world.call(model="alone")
+        assert answer.status == 400
+        assert b"canary-provider" not in answer.body
+        assert b"[redacted]" in answer.body
+
+    played(tmp_path, story, models__alone={"pools": ONE})
