@@ -49,8 +49,11 @@ def hint_us(answered: Answered | None, epoch_us: int) -> int:
 
 
 def refused(attempt: Attempt) -> bool:
-    """Whether the backend answered that it is asked too much, and waiting would help."""
+    """Whether the backend answered that it is asked too much, waiting would help, and the gateway heard it:
+    an answer may be lost on its way, or come when nobody waits for it any more."""
     work = attempt.work
+    if attempt.row["status"] is None:
+        return False
     status = None if work is None or work.answered is None else work.answered.status
     return status == 429 and attempt.row["failure"] != "no_money"
 

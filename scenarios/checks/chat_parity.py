@@ -96,7 +96,7 @@ def disconnect_policy_kept(history: History, declared: Declared, tally: Tally) -
                 charged == worth or bool(call.flags & TELLING)
             )
             bounds = f"{amount_text(min(least, held, worth))} to {amount_text(most)}, flagged"
-        if work.ended.delivered == 0 and charged == 0:
+        if charged == 0 and (work.ended.delivered == 0 or _heard_nothing(call)):
             kept = True
         if not tally.keeps(kept):
             tally.breach(
@@ -107,6 +107,11 @@ def disconnect_policy_kept(history: History, declared: Declared, tally: Tally) -
                 call.fact,
                 *books.facts(call.call_id),
             )
+
+
+def _heard_nothing(call: ChatCall) -> bool:
+    """What its backend handed over was still on its way when the caller left; the row says who bears that."""
+    return "unbilled_work" in call.flags and call.heard is not None and call.heard.tokens == 0
 
 
 def _was_drained(work: Work, left_us: int, view: ChatView, chat: DeclaredChat) -> bool:
