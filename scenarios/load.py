@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 
 from scenarios import gateways
 from scenarios.checks import all_checks
-from scenarios.model import Scenario, schema
+from scenarios.model import ChatTraffic, Scenario, schema
 from scenarios.yamlish import Badly, Places, read
 from scenarios.yamlish import Path as Keys
 
@@ -105,6 +106,7 @@ def load_text(text: str, *, source: str = "<text>", folder: Path | None = None) 
         raise BadScenario(sorted(problems, key=lambda one: one.line)) from broken
     problems += _unknown_checks(data, places, source)
     problems += _unmatched_billing(scenario, places, source)
+    problems += _missing_sdks(scenario, places, source)
     if problems:
         raise BadScenario(problems)
     return scenario
@@ -155,6 +157,15 @@ def _unmatched_billing(scenario: Scenario, places: Places, source: str) -> Itera
     if scenario.billing is not None and not remote:
         message = "the gateway's configuration does not bill remotely"
         yield Problem(source, _line(places, ("billing",)), "billing", message)
+
+
+def _missing_sdks(scenario: Scenario, places: Places, source: str) -> Iterator[Problem]:
+    """The vendors' SDKs are an extra: who has not installed them is told so, before anything runs."""
+    for index, block in enumerate(scenario.traffic):
+        if isinstance(block, ChatTraffic) and block.via != "plain" and find_spec(block.via) is None:
+            message = f"the {block.via} SDK is not installed here: pip install 'refgate[sdks]'"
+            keys = ("traffic", index, "via")
+            yield Problem(source, _line(places, keys), ".".join(map(str, keys)), message)
 
 
 def _explained(broken: ValidationError, data: Any, places: Places, source: str) -> list[Problem]:

@@ -157,6 +157,15 @@ def test_tasks_are_not_sent_to_models() -> None:
         load_text(head + ", plan: {wurds: 3}}\n")
 
 
+def test_an_sdk_that_is_missing_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to install, and where the file asks for it."""
+    monkeypatch.setattr("scenarios.load.find_spec", lambda name: None)
+    with pytest.raises(
+        BadScenario, match=r"traffic\.0\.via: the openai SDK is not installed.*refgate\[sdks\]"
+    ):
+        chats(f"{{{ASK}, via: openai}}")
+
+
 def test_a_plan_without_models_has_its_vendors() -> None:
     """One that names models has those alone."""
     assert set(ChatProviderPart(wire="gemini").played.models) == {"gemini-2.5-flash"}
