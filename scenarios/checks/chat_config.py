@@ -50,7 +50,7 @@ def config_is_live(history: History, declared: Declared, tally: Tally) -> None:
 
 
 def _judge_time(attempt: Attempt, deadline_us: int, chat: DeclaredChat, tally: Tally) -> None:
-    """A backend that said nothing was waited for as long as declared for its head or its first token."""
+    """A backend that said nothing was waited for as long as declared for the head of an answer."""
     work = attempt.work
     said = None if work is None or work.answered is None else work.answered
     if work is None or said is None or attempt.ended_us is None:
@@ -58,12 +58,11 @@ def _judge_time(attempt: Attempt, deadline_us: int, chat: DeclaredChat, tally: T
     if said.status is not None or said.ended_by == "server":
         return  # it said something, or broke off by itself
     lasted_us = attempt.ended_us - attempt.started_us
-    right = (chat.headers_us, deadline_us - attempt.started_us)
-    if not tally.keeps(any(-_ROOM_US <= lasted_us - one <= _ROOM_US for one in right)):
-        times = " or ".join(f"{one / 1e6:.1f} s" for one in right)
+    right = min(chat.headers_us, deadline_us - attempt.started_us)
+    if not tally.keeps(-_ROOM_US <= lasted_us - right <= _ROOM_US):
         tally.breach(
-            f"{attempt.backend} said nothing, and was given up after {lasted_us / 1e6:.1f} s; declared is "
-            f"{times}",
+            f"{attempt.backend} said nothing, and was given up after {lasted_us / 1e6:.1f} s; declared are "
+            f"{right / 1e6:.1f} s",
             work.received,
             attempt.fact,
         )
