@@ -1,14 +1,13 @@
-"""What clients do: arrive, submit, poll, retry, repeat, leave; chats are told in `scenarios.chat_traffic`.
+"""What clients do: arrive, submit, poll, retry, repeat, leave.
 
 Each block of a scenario's traffic is played by its own tasks; a call's story is told by one function.
 All waiting is in virtual time, and every loop has an end: a client gives up, a retry has its number.
-Outcomes are not judged here.
+Outcomes are not judged here. Chats: `scenarios.chat_traffic`; raw requests: `scenarios.raw_traffic`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -21,12 +20,11 @@ from scenarios.arrivals import arrivals_of, caller_headers, lower, sleep, wants_
 from scenarios.chat_traffic import Chats
 from scenarios.client import Call, Client, Ended, Order
 from scenarios.gateways import PROBE
-from scenarios.model import ChatTraffic, HttpRequest, HttpTraffic, Poll, ProviderPart, Scenario, TaskTraffic
+from scenarios.model import ChatTraffic, HttpTraffic, Poll, ProviderPart, Scenario, TaskTraffic
+from scenarios.raw_traffic import PROXY, Raw
 from scenarios.wording import WORDINGS, Wording, end_of, poll_of, result_of, submit_body, task_id_in
 
-__all__ = ["PROXY", "Traffic"]
-
-PROXY = "/api/proxy"
+__all__ = ["Traffic"]
 
 _PROBE_EVERY_MIN_US = 1_000_000
 _PROBE_SPARE_US = 600_000_000
@@ -58,6 +56,7 @@ class Traffic:
         self._config = config
         self._client = client
         self._loop = loop
+        self._raw = Raw(scenario, config=config, client=client, loop=loop)
         self.chats = Chats(config, client=client, wire=wire, loop=loop, journal=journal)
 
     async def play(self) -> None:
@@ -69,7 +68,7 @@ class Traffic:
                     case TaskTraffic():
                         story = self._tasks(name, block)
                     case HttpTraffic():
-                        story = self._raw(name, block)
+                        story = self._raw.play(name, block)
                     case ChatTraffic():
                         story = self.chats.play(name, block)
                 group.create_task(story, name=f"traffic {name}")
@@ -105,20 +104,6 @@ class Traffic:
             if turn:
                 await sleep(block.pause)
             await self._call(who, name, block, shared)
-
-    async def _raw(self, name: str, block: HttpTraffic) -> None:
-        async with asyncio.TaskGroup() as group, aclosing(arrivals_of(name, block, self._loop)) as arrivals:
-            async for who, turns in arrivals:
-                group.create_task(self._raw_client(who, block, turns), name=who)
-
-    async def _raw_client(self, who: str, block: HttpTraffic, turns: int) -> None:
-        for turn in range(turns):
-            if turn:
-                await sleep(block.pause)
-            call = self._client.new_call()
-            for request in block.requests:
-                await sleep(request.wait)
-                await self._client.send(call, self._raw_order(who, block, request))
 
     # One call.
 
@@ -276,31 +261,3 @@ class Traffic:
             task_id=task_id,
             leaves_after_us=None,
         )
-
-    def _raw_order(self, who: str, block: HttpTraffic, request: HttpRequest) -> Order:
-        headers = {**lower(block.headers), **lower(request.headers)}
-        if request.filler is not None:
-            body = b"x" * request.filler
-        elif request.text is not None:
-            body = request.text.encode()
-        else:
-            body = b"" if request.json_body is None else json.dumps(request.json_body).encode()
-        return Order(
-            who=who,
-            op="other",
-            method=request.method,
-            path=request.path,
-            account=block.account or "",
-            headers=caller_headers(
-                self._config, block.account, headers, is_json=request.json_body is not None
-            ),
-            body=body,
-            provider=_provider_in(request.path, self._scenario),
-            timeout_us=block.timeout,
-            leaves_after_us=block.leaves_after,
-        )
-
-
-def _provider_in(path: str, scenario: Scenario) -> str | None:
-    name = path.removeprefix(f"{PROXY}/").partition("/")[0] if path.startswith(f"{PROXY}/") else ""
-    return name if name in scenario.providers else None
