@@ -13,7 +13,7 @@ from typing import Any
 
 __all__ = ["READERS", "Reader", "Said", "code_of", "error_in", "parsed", "shown"]
 
-Fields = dict[str, Any]
+_Fields = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Said:
     words: list[str] = field(default_factory=list)
     calls: dict[object, list[str]] = field(default_factory=dict)
     finish: str | None = None
-    usage: Fields | None = None
+    usage: _Fields | None = None
     named: str | None = None
     told: str | None = None
     odd: str | None = None
@@ -84,13 +84,13 @@ def shown(usage: Mapping[str, Any] | None) -> str | None:
 class Reader:
     """How a protocol is read. An event's reader answers whether it had content."""
 
-    whole: Callable[[Said, Fields], None]
-    event: Callable[[Said, Fields], bool]
+    whole: Callable[[Said, _Fields], None]
+    event: Callable[[Said, _Fields], bool]
     has_end: bool = True  # a stream has an event that ends it
     has_finish: bool = True  # an answer gives a reason why it ended
 
 
-def _chat_whole(said: Said, document: Fields) -> None:
+def _chat_whole(said: Said, document: _Fields) -> None:
     said.names(document.get("model"))
     said.uses(document.get("usage"))
     for voice, choice in enumerate(_objects(document.get("choices"))):
@@ -99,7 +99,7 @@ def _chat_whole(said: Said, document: Fields) -> None:
         said.finishes(choice.get("finish_reason"), voice)
 
 
-def _chat_event(said: Said, document: Fields) -> bool:
+def _chat_event(said: Said, document: _Fields) -> bool:
     said.names(document.get("model"))
     said.uses(document.get("usage"))
     content = False
@@ -112,7 +112,7 @@ def _chat_event(said: Said, document: Fields) -> bool:
     return content
 
 
-def _chat_words(said: Said, voice: int, message: Fields) -> bool:
+def _chat_words(said: Said, voice: int, message: _Fields) -> bool:
     content = False
     for name in ("content", "refusal"):
         said.say(message.get(name))
@@ -125,7 +125,7 @@ def _chat_words(said: Said, voice: int, message: Fields) -> bool:
     return content
 
 
-def _responses_whole(said: Said, document: Fields) -> None:
+def _responses_whole(said: Said, document: _Fields) -> None:
     said.names(document.get("model"))
     said.uses(document.get("usage"))
     for number, item in enumerate(_objects(document.get("output"))):
@@ -136,7 +136,7 @@ def _responses_whole(said: Said, document: Fields) -> None:
     _responses_end(said, document)
 
 
-def _responses_end(said: Said, response: Fields) -> None:
+def _responses_end(said: Said, response: _Fields) -> None:
     status = response.get("status")
     if status == "incomplete":
         said.finishes(_object(response.get("incomplete_details")).get("reason") or status)
@@ -144,7 +144,7 @@ def _responses_end(said: Said, response: Fields) -> None:
         said.finishes(status)
 
 
-def _responses_event(said: Said, document: Fields) -> bool:
+def _responses_event(said: Said, document: _Fields) -> bool:
     match document.get("type"):
         case "response.output_text.delta" | "response.refusal.delta":
             said.say(document.get("delta"))
@@ -171,7 +171,7 @@ def _responses_event(said: Said, document: Fields) -> bool:
     return False
 
 
-def _anthropic_whole(said: Said, document: Fields) -> None:
+def _anthropic_whole(said: Said, document: _Fields) -> None:
     said.names(document.get("model"))
     said.uses(document.get("usage"))
     for number, block in enumerate(_objects(document.get("content"))):
@@ -182,7 +182,7 @@ def _anthropic_whole(said: Said, document: Fields) -> None:
     said.finishes(document.get("stop_reason"))
 
 
-def _anthropic_event(said: Said, document: Fields) -> bool:
+def _anthropic_event(said: Said, document: _Fields) -> bool:
     match document.get("type"):
         case "message_start":
             message = _object(document.get("message"))
@@ -213,7 +213,7 @@ def _anthropic_event(said: Said, document: Fields) -> bool:
     return False
 
 
-def _gemini(said: Said, document: Fields) -> bool:
+def _gemini(said: Said, document: _Fields) -> bool:
     said.names(document.get("modelVersion"))
     said.uses(document.get("usageMetadata"))
     said.finishes(_object(document.get("promptFeedback")).get("blockReason"))
@@ -234,18 +234,18 @@ def _gemini(said: Said, document: Fields) -> bool:
     return content
 
 
-def _gemini_whole(said: Said, document: Fields) -> None:
+def _gemini_whole(said: Said, document: _Fields) -> None:
     _gemini(said, document)
 
 
-def _embeddings_whole(said: Said, document: Fields) -> None:
+def _embeddings_whole(said: Said, document: _Fields) -> None:
     said.names(document.get("model"))
     said.uses(document.get("usage"))
     said.tokens = sum(bool(one.get("embedding")) for one in _objects(document.get("data")))
     said.odd = None if said.tokens else "empty"
 
 
-def _never(said: Said, document: Fields) -> bool:
+def _never(said: Said, document: _Fields) -> bool:
     said.odd = "no_such_stream"
     return False
 
@@ -269,11 +269,11 @@ def parsed(data: bytes) -> Any:
         return None
 
 
-def _object(value: object) -> Fields:
+def _object(value: object) -> _Fields:
     return value if isinstance(value, dict) else {}
 
 
-def _objects(value: object) -> list[Fields]:
+def _objects(value: object) -> list[_Fields]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
