@@ -21,6 +21,10 @@ __all__ = ["CHECKS", "cache_honest", "requests_logged"]
 _YOUNG_US = 15_000_000  # a row may wait so long for its batch and for the table to be read
 _CUT_MARK = 256  # what a cut body may be longer by, in marks and masks
 _OF_THE_TELLING = ("stream", "stream_options")
+_NOT_WHOLE = frozenset(
+    {"content_filter", "incomplete", "length", "MAX_TOKENS", "max_tokens", "pause_turn", "refusal", "SAFETY"}
+)
+"""Ends, in each protocol's word, of answers that another time would be other ones."""
 
 
 @check("requests-logged", "record")
@@ -88,8 +92,9 @@ def _judge_debug(history: History, body_max: int, tally: Tally) -> None:
 @check("cache-honest", "record")
 def cache_honest(history: History, declared: Declared, tally: Tally) -> None:
     """An answer from the cache is a whole, successful one that the same account was given for the very same
-    question not longer ago than declared: no backend works for it, the words are those, and it costs what a
-    hit is declared to cost. Without a declared cache nothing comes from one."""
+    question not longer ago than declared, a question that left nothing to chance: no backend works for it,
+    the words are those, and it costs what a hit is declared to cost. Without a declared cache nothing comes
+    from one."""
     chat = declared.chat
     if chat is None:
         return
@@ -118,6 +123,10 @@ def cache_honest(history: History, declared: Declared, tally: Tally) -> None:
 def _untrue(heard: Heard, asked: Exchange, source: Work | None, view: ChatView, rule: Cache) -> str | None:
     if heard.status != 200 or heard.outcome not in ("ok", "left", "lost"):
         return f"it is no success ({heard.status}, {heard.outcome})"
+    if heard.finish in _NOT_WHOLE:
+        return f"it was not said to its end ({heard.finish})"
+    if not _leaves_nothing_to_chance(asked):
+        return "its question leaves the answer to chance"
     if source is None:
         return None  # nobody can tell whose words these are
     if not source.whole:
@@ -142,6 +151,16 @@ def _question(exchange: Exchange) -> object:
         return exchange.sent.body
     route = exchange.sent.path.partition("?")[0].partition(":")[0]
     return route, {name: value for name, value in body.items() if name not in _OF_THE_TELLING}
+
+
+def _leaves_nothing_to_chance(exchange: Exchange) -> bool:
+    """Whether a question says that the same answer is wanted each time: no temperature, or a seed."""
+    body = read_json(exchange.sent.body)
+    if not isinstance(body, dict):
+        return False
+    inner = body.get("generationConfig", body.get("generation_config"))
+    said = {**body, **inner} if isinstance(inner, dict) else body
+    return said.get("temperature") == 0 or said.get("seed") is not None
 
 
 def _wrong_hit(

@@ -80,17 +80,19 @@ def test_without_a_reading_nothing_is_said_of_the_log() -> None:
 def hit(told: ChatStory, number: int, text: str = "[nonce:n1 by east/1] some words", **over: Any) -> None:
     """An answer from the cache."""
     account, nanos = over.pop("account", "alice"), over.pop("nanos", 0)
-    sent = told.asks(number, account=account, nonce="n1", **over.pop("asked", {}))
+    asked = dict(over.pop("asked", {}))
+    fields = {"temperature": 0, **asked.pop("fields", {})}
+    sent = told.asks(number, account=account, nonce="n1", fields=fields, **asked)
     told.reserve(number, HOLD, account=account, call=f"c{number}")
     told.finalize(number, nanos, account=account)
     told.noted(number, account=account, cache="hit", outcome="cached", amount_nanos=nanos)
     told.hears(sent, more=(("x-cache", "HIT"),))
-    told.understood(sent, text)
+    told.understood(sent, text, **over)
 
 
 def cached(**parts: Any) -> ChatStory:
     told = ChatStory.under(**{**CACHE, **parts})
-    told.served(1)
+    told.served(1, fields={"temperature": 0})
     return told
 
 
@@ -108,13 +110,16 @@ def test_an_honest_hit() -> None:
     ("over", "word"),
     [
         ({"account": "bob"}, "alice had asked for it"),
-        ({"asked": {"fields": {"temperature": 1}}}, "the question was another"),
+        ({"asked": {"fields": {"top_p": 0.5}}}, "the question was another"),
+        ({"asked": {"fields": {"temperature": 1}}}, "leaves the answer to chance"),
+        ({"finish": "length"}, "not said to its end"),
         ({"asked": {"protocol": "anthropic"}}, "the question was another"),
         ({"nanos": COST}, "it is free"),
     ],
 )
 def test_a_hit_that_is_none_of_its_callers(over: dict[str, Any], word: str) -> None:
-    """Another account's, another question's; or not what a hit costs."""
+    """Another account's, another question's, one for chance to answer, or half of one; or not what a hit
+    costs."""
     told = cached()
     hit(told, 2, **over)
     assert word in breaches("cache-honest", told)
@@ -138,7 +143,7 @@ def test_what_is_too_old_is_not_given() -> None:
 def test_half_an_answer_is_not_kept() -> None:
     """Nor one that the backend never ended."""
     told = ChatStory.under(**CACHE)
-    told.served(1, tokens={"complete": False})
+    told.served(1, tokens={"complete": False}, fields={"temperature": 0})
     hit(told, 2)
     assert "never ended that answer" in breaches("cache-honest", told)
 
