@@ -24,7 +24,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan
 
 
 def loads(text: str) -> Any:
-    """`loads_exact` for the many small texts of a stream: the decoder is made once. Raises ValueError."""
+    """`loads_exact`, sooner for the texts that nearly all are. Raises ValueError."""
     try:
         value, end = _DECODER.raw_decode(text)
         if end == len(text):
@@ -65,7 +65,7 @@ def _dumps_exact(value: Any) -> str:
 def parse_object(body: bytes, what: str = "body") -> dict[str, Any]:
     """A body as a JSON object, numbers exact. Raises Malformed."""
     try:
-        value = loads_exact(body.decode("utf-8-sig"))
+        value = loads(body.decode("utf-8-sig"))
     except ValueError as bad:
         raise Malformed(what, "is not JSON") from bad
     if not isinstance(value, dict):

@@ -25,7 +25,7 @@ from refgate.dialects.gemini import outgoing as gemini_outgoing
 from refgate.dialects.gemini import reading as gemini_reading
 from refgate.dialects.gemini import request as gemini_request
 from refgate.dialects.gemini import writing as gemini_writing
-from refgate.dialects.json_text import dumps
+from refgate.dialects.json_text import dumps, loads
 from refgate.dialects.openai_chat import answer as chat_answer
 from refgate.dialects.openai_chat import outgoing as chat_outgoing
 from refgate.dialects.openai_chat import reading as chat_reading
@@ -37,7 +37,6 @@ from refgate.dialects.responses import request as responses_request
 from refgate.dialects.responses import writing as responses_writing
 from refgate.dialects.spoken import Answer, Broke, Event, Fault, Unmetered
 from refgate.dialects.watch import Watch
-from refgate.money import loads_exact
 
 __all__ = [
     "Spoken",
@@ -136,7 +135,7 @@ def provider_path(target: Protocol, model: str, *, stream: bool) -> str:
 def read_answer(target: Protocol, body: bytes, *, call_prefix: str) -> Answer | Broke:
     """A provider's 2xx body. What is not JSON (a proxy's page, half an answer) is no answer."""
     try:
-        document = loads_exact(body.decode("utf-8-sig"))
+        document = loads(body.decode("utf-8-sig"))
     except ValueError:
         return failed(broken("the answer is not JSON"), Unmetered())
     match target:
