@@ -14,14 +14,14 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["CLASSES", "Counts", "Prices", "Tariff"]
+__all__ = ["Counts", "Prices", "Tariff"]
 
 Counts = Mapping[str, int]
 """Tokens by class; no token is in two classes. A class that is not named has none."""
 
-INPUT = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio")
-OUTPUT = ("output", "output_audio", "reasoning")
-CLASSES = (*INPUT, *OUTPUT)
+_INPUT = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio")
+_OUTPUT = ("output", "output_audio", "reasoning")
+_CLASSES = (*_INPUT, *_OUTPUT)
 
 _PART_OF = MappingProxyType(
     {
@@ -49,17 +49,17 @@ class Tariff:
 
     def cost_nanos(self, counts: Counts, *, web_searches: int = 0) -> int:
         """What these tokens cost."""
-        went_in = sum(counts.get(name, 0) for name in INPUT)
+        went_in = sum(counts.get(name, 0) for name in _INPUT)
         rates = [rates for above, rates in self.rates if above == 0 or went_in > above][-1]
         exact = (self.request + web_searches * self.web_search) * _NANOS
-        exact += sum(counts.get(name, 0) * rates[name] for name in CLASSES) * _MICRO_NANOS
+        exact += sum(counts.get(name, 0) * rates[name] for name in _CLASSES) * _MICRO_NANOS
         return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 
     def most_nanos(self, tokens_in: int, tokens_out: int) -> int:
         """The dearest that so many tokens can be, whatever their classes and the tier."""
         rates = [rates for _, rates in self.rates]
-        dearest_in = max(one[name] for one in rates for name in INPUT)
-        dearest_out = max(one[name] for one in rates for name in OUTPUT)
+        dearest_in = max(one[name] for one in rates for name in _INPUT)
+        dearest_out = max(one[name] for one in rates for name in _OUTPUT)
         exact = self.request * _NANOS + (tokens_in * dearest_in + tokens_out * dearest_out) * _MICRO_NANOS
         return -(-exact.numerator // exact.denominator)
 
@@ -97,7 +97,7 @@ def _tariff(written: Mapping[str, Any]) -> Tariff:
 
 
 def _named(written: Mapping[str, Any]) -> dict[str, Fraction]:
-    return {name: Fraction(str(written[name])) for name in CLASSES if written.get(name) is not None}
+    return {name: Fraction(str(written[name])) for name in _CLASSES if written.get(name) is not None}
 
 
 def _filled(named: Mapping[str, Fraction]) -> Mapping[str, Fraction]:
