@@ -11,6 +11,7 @@ from dataclasses import replace
 from urllib.parse import unquote
 
 from scenarios.checks.chat_attempts import attempts_of_record, refused_unheard, sent_once
+from scenarios.checks.chat_view import is_chat
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.labels import label_in
 from scenarios.checks.parts import Exchange, Row, Served, rows
@@ -38,6 +39,9 @@ _REFUSALS = frozenset(
     }
 )
 """Own answers that are given before the provider is touched."""
+
+_OF_A_BODY = frozenset({"bad_request", "context_overflow"})
+"""Own answers about what is in a body: one that is too long is not read for it."""
 
 
 @check("attempts-recorded", "routing")
@@ -155,6 +159,8 @@ def refused_reaches_nobody(history: History, declared: Declared, tally: Tally) -
         if got is None or len(exchange.sent.body) <= declared.request_body_max:
             continue
         early = exchange.own_code is not None and got.status is not None and got.status < 500
+        if is_chat(exchange) and got.status == 400:
+            early = exchange.own_code not in _OF_A_BODY
         if not tally.keeps(got.status == 413 or early or exchange.own_code == "draining"):
             tally.breach(
                 f"a body of {len(exchange.sent.body)} bytes, over the limit of {declared.request_body_max}, "

@@ -91,6 +91,8 @@ def _judge_row(work: Work, attempt: Attempt, tally: Tally) -> None:
     wrong = []
     if row["status"] is not None and said is not None and row["status"] != said:
         wrong.append(f"status {row['status']}, and it answered {said}")
+    if attempt.served and said is not None and said >= 400:
+        wrong.append(f"no failure, and it answered {said}")
     if work.accepted is not None and row["model"] != work.accepted.model:
         wrong.append(f"model {row['model']}, and {work.accepted.model} was asked for")
     if attempt.served and ended is not None and work.accepted is not None:
