@@ -99,7 +99,7 @@ class Known:
             # Only a success of an attempt that began since the last failure surely makes it the first again.
             since = len(served) if last_us is None else bisect_left(served, (last_us,))
             begun = served[since : bisect_left(served, (attempt.started_us,))]
-            fresh = any(ended_us <= over_us for _, ended_us in begun)
+            fresh = any(ended_us < over_us for _, ended_us in begun)  # at one instant either may be first
             in_a_row, last_us = 1 if fresh else in_a_row + 1, over_us
             free_us = max(free_us, over_us + _kept_away_us(attempt, in_a_row, chat, epoch_us))
             self.failed_us.append(over_us)
