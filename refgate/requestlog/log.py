@@ -30,7 +30,7 @@ from refgate.requestlog.rows import DebugRow, LogStore, RequestRow, Row, is_debu
 __all__ = ["RequestLog", "Tape"]
 
 _TEXT_MAX = 256  # characters of one field; a caller may ask for a model of any name
-_AWAY_MAX_US = 30_000_000  # the longest rest while the store is away
+_AWAY_MAX_US = 10_000_000  # the longest rest while the store is away
 _STOPPING_LOOK_US = 100_000
 _SWEEP_US = 600_000_000
 _SWEEP_ROWS = 500

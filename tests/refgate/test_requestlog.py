@@ -162,7 +162,7 @@ def test_a_stop_flushes(tmp_path: Path) -> None:
 
 
 def test_while_the_store_is_away_rows_wait(tmp_path: Path) -> None:
-    """Tried again, more and more rarely, and told of; then everything arrives, in order and once."""
+    """Tried again, more and more rarely, and told of; soon after it is back all is there, in order and once."""
 
     async def story(world: World) -> None:
         log = world.log(batch=5)
@@ -171,10 +171,10 @@ def test_while_the_store_is_away_rows_wait(tmp_path: Path) -> None:
         await noted(log, ids(30))
         await asyncio.sleep(300)
         assert len(world.records) == 30
-        assert 8 <= len(world.told(LogPostponed)) <= 25
+        assert 8 <= len(world.told(LogPostponed)) <= 60
         assert world.told(LogPostponed)[-1].waiting == 30
         world.away = False
-        await asyncio.sleep(35)
+        await asyncio.sleep(12)
         assert world.requests() == ids(30)
         assert world.records == []
         await log.stop(within_us=MINUTE)
