@@ -162,7 +162,7 @@ def test_a_stop_flushes(tmp_path: Path) -> None:
 
 
 def test_while_the_store_is_away_rows_wait(tmp_path: Path) -> None:
-    """Tried again, more and more rarely, and told of; soon after it is back all is there, in order and once."""
+    """Tried again, more and more rarely, and told of; soon after it is back all is there, once."""
 
     async def story(world: World) -> None:
         log = world.log(batch=5)
