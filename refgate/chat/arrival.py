@@ -82,7 +82,8 @@ class Asked:
 
     @property
     def stream(self) -> bool:
-        return self.plain.stream
+        """Vectors come in one piece, whatever is asked."""
+        return self.plain.stream and self.protocol is not Protocol.OPENAI_EMBEDDINGS
 
 
 async def arrive(settings: Settings, route: Route, knock: Knock, who: Visitor) -> Asked:

@@ -36,13 +36,16 @@ class Patience:
         self._handle: asyncio.TimerHandle | None = None
         self._last = (self._loop.time() + max(whole_us, 0) / 1e6, Phase.WHOLE)
         self._next = self._last
+        self._rings = 0.0  # when the timer rings, at the latest when anything ends
         self._inside = False
         self.over: Phase | None = None
 
     def phase(self, phase: Phase, us: int) -> None:
         """From now on this phase is on, and may take so long."""
-        self._next = (self._loop.time() + us / 1e6, phase)
-        self._arm()
+        at = self._loop.time() + us / 1e6
+        self._next = (at, phase)
+        if at < self._rings:
+            self._arm()
 
     def leave(self, *, within_us: int) -> None:
         """The caller has left: whatever it is, it ends within so long."""
@@ -70,9 +73,10 @@ class Patience:
             return
         due = min(self._next[0], self._last[0])
         if self._handle is not None:
-            if self._handle.when() <= due:
+            if self._rings <= due:
                 return
             self._handle.cancel()
+        self._rings = due
         self._handle = self._loop.call_at(due, self._ring)
 
     def _ring(self) -> None:

@@ -69,19 +69,23 @@ class Voice:
         """All of an answer at once."""
         length = ("content-length", str(len(answer.body)))
         await self._head(answer.status, (*answer.headers, *more, length))
-        await self._piece(answer.body, last=True)
+        await self._finish(answer.body)
 
     async def begin(self, pairs: Pairs) -> None:
         """The head of a stream."""
         await self._head(200, pairs)
 
     async def say(self, data: bytes) -> None:
-        if data:
-            await self._piece(data, last=False)
+        """A piece of it. There are many of these."""
+        if not data:
+            return
+        if self._tape is not None:
+            self._tape.feed(data)
+        await self._pass({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
         """The last of a stream."""
-        await self._piece(data, last=True)
+        await self._finish(data)
 
     async def _head(self, status: int, pairs: Pairs) -> None:
         if self.left:
@@ -91,15 +95,15 @@ class Voice:
         raw: _Raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers]
         await self._pass({"type": "http.response.start", "status": status, "headers": raw})
 
-    async def _piece(self, data: bytes, *, last: bool) -> None:
+    async def _finish(self, data: bytes) -> None:
         # The caller's server may learn of the end before `send` returns: from here on leaving is no news.
-        self.over = self.over or last
+        self.over = True
         if self._tape is not None:
             self._tape.feed(data)
-        await self._pass({"type": "http.response.body", "body": data, "more_body": not last})
+        await self._pass({"type": "http.response.body", "body": data, "more_body": False})
 
     async def _pass(self, message: Message) -> None:
-        if self.left:
+        if self._gone.is_set():
             return
         self.speaking = True  # and so it stays where the wait for it is given up
         try:

@@ -203,7 +203,7 @@ def test_embeddings_pass(tmp_path: Path) -> None:
     """Byte for byte but for the model's name, charged by their input."""
 
     async def story(world: ChatWorld) -> None:
-        body = {"model": "embed", "input": ["nonce:n1 a text", "another"]}
+        body = {"model": "embed", "input": ["nonce:n1 a text", "another"], "stream": True}
         answer = await world.post("/v1/embeddings", body)
         told = json.loads(answer.body)
         assert (answer.status, told["model"], len(told["data"])) == (200, "embed", 2)
