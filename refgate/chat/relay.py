@@ -125,7 +125,8 @@ class Relay:
                 self.lively = True
                 self._frames += 1
                 self._sentinel = self._sentinel or frame.data == "[DONE]"
-            self._take(events)
+            if events:
+                self._take(events)
             if self.ended is None and self._passer is not None:
                 (self._last if self._reader.over else self._out).extend(self._passer.write(frame))
 
@@ -134,11 +135,11 @@ class Relay:
             if isinstance(event, Done | Broke):
                 self._finish([event])
                 return
+            self.tally.take(event)
             if self._heard is not None:
                 self._heard.take(event)
             if self._writer is not None:
                 self._out += self._writer.write(event)
-        self.tally.take(events)
 
     def _finish(self, events: list[Event]) -> None:
         """Takes the one event that ends the stream, and what the reader says before it."""

@@ -8,7 +8,7 @@ and what it only points at has an allowance.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from refgate.dialects.assembly import events_of
@@ -85,25 +85,24 @@ class Tally:
     def __init__(self) -> None:
         self.tokens = 0
 
-    def take(self, events: Iterable[Event]) -> bool:
-        """Whether any of the events says something."""
-        before = self.tokens
-        for event in events:
-            match event:
-                case TextSaid(text) | ThoughtSaid(text) | RefusalSaid(text) | CallSaid(_, text):
-                    self.tokens += _said(text)
-                case OtherSaid(_, text):
-                    self.tokens += _said(text)
-                case CallBegan(_, _, name):
-                    self.tokens += _said(name)
-                case ThoughtSigned(_, redacted) if redacted is not None:
-                    self.tokens += _said(redacted)
-        return self.tokens > before
+    def take(self, event: Event) -> None:
+        text = event.text if type(event) is TextSaid else _text_of(event)
+        if text is not None:
+            # A piece is a token or more; so is each of its words; and long words are several.
+            self.tokens += max(1, len(text.split()), len(text) // 8)
 
     def take_whole(self, answer: Answer) -> None:
-        self.take(events_of(answer))
+        for event in events_of(answer):
+            self.take(event)
 
 
-def _said(text: str) -> int:
-    """A piece is a token or more; so is each of its words; and long words are several."""
-    return max(1, len(text.split()), len(text) // 8)
+def _text_of(event: Event) -> str | None:
+    """What an event says that somebody is charged for."""
+    match event:
+        case TextSaid(text) | ThoughtSaid(text) | RefusalSaid(text) | CallSaid(_, text) | OtherSaid(_, text):
+            return text
+        case CallBegan(_, _, name):
+            return name
+        case ThoughtSigned(_, redacted):
+            return redacted
+    return None
