@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from refgate.chat.exchange import Aim, Exchange, Result
+from refgate.chat.exchange import Exchange
 from refgate.chat.records import AttemptEnd, ChatAttempt, Metering
+from refgate.chat.result import Aim, Result
 from refgate.chat.telling import STREAM
 from refgate.chat.works import Call, ChatWorks
 from refgate.dialects.registry import Spoken

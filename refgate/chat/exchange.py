@@ -13,79 +13,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from refgate.chat.backends import Drains
 from refgate.chat.cache import Heard
-from refgate.chat.outgoing import spoken_to
 from refgate.chat.patience import Patience, Phase
 from refgate.chat.relay import Relay
+from refgate.chat.result import Aim, Result, cut, late
 from refgate.chat.tokens import Tally
 from refgate.chat.voice import Voice
 from refgate.config import Settings
-from refgate.config_models import Backend
-from refgate.dialects.canonical import Protocol
 from refgate.dialects.faults import broken, classify
 from refgate.dialects.passing import pass_answer
-from refgate.dialects.registry import Spoken, read_answer, write_answer
-from refgate.dialects.spoken import Answer, Broke, Done, Fault, FaultKind, Metered, Unmetered, Usage
-from refgate.headers import Pairs
+from refgate.dialects.registry import read_answer, write_answer
+from refgate.dialects.spoken import Broke, Done, Fault, FaultKind
 from refgate.policy.answers import Failure
 from refgate.requestlog.log import Tape
 from refgate.scrub import scrub
 from refgate.upstream import Failure as Fell
-from refgate.upstream import Outgoing, Phases, Stream, Upstream
+from refgate.upstream import Phases, Stream, Upstream
 
-__all__ = ["Aim", "Exchange", "Result"]
+__all__ = ["Exchange"]
 
 _ERROR_MAX = 64 * 1024
 _TAIL_US = 1_000_000  # for figures and farewells after an answer's own end
 _NO_VERDICT = frozenset({408, 504, 524})
 _DOUBTFUL = frozenset({FaultKind.BROKEN, FaultKind.TRUNCATED, FaultKind.TIMEOUT})
-
-
-_NONE = Unmetered()
-
-
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """Where the attempt goes, and in which words its answer is told."""
-
-    backend: Backend
-    out: Outgoing
-    source: Protocol
-    stream: bool
-    spoken: Spoken
-    head: Pairs  # of a stream
-
-    @property
-    def target(self) -> Protocol:
-        return spoken_to(self.source, self.backend)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How the attempt ended; without a `failure` it served. `seen` are the output tokens that came, `body` is
-    what a caller of a whole answer gets, `answer` the canonical one where it is known. `called_off`: it was
-    ended because of its caller, and says nothing of the backend.
-    """
-
-    status: int | None
-    failure: Failure | None
-    usage: Metered = _NONE
-    model: str = ""
-    seen: int = 0
-    body: bytes = b""
-    answer: Answer | None = None
-    first_token_us: int | None = None
-    called_off: bool = False
-
-    @property
-    def worked(self) -> bool:
-        """Whether the backend may have done work that it bills."""
-        return (
-            self.failure is None or self.failure.ambiguous or self.seen > 0 or isinstance(self.usage, Usage)
-        )
 
 
 class Exchange:
@@ -159,11 +112,11 @@ class Exchange:
     def _so_far(self) -> Result:
         reply, relay = self.reply, self._relay
         if relay is not None:
-            relay.end(None if self._patience.over is Phase.TAIL else _late())
+            relay.end(None if self._patience.over is Phase.TAIL else late())
             return self._streamed(relay)
         if reply is not None and not _is_fine(reply.status):
             return self._classified(reply, b"")
-        return Result(None if reply is None else reply.status, self._failed(_late(), ambiguous=True))
+        return Result(None if reply is None else reply.status, self._failed(late(), ambiguous=True))
 
     # --- the exchange ---
 
@@ -236,7 +189,7 @@ class Exchange:
                     patience.phase(Phase.TAIL, _TAIL_US)
                 elif relay.spoke and relay.lively:
                     patience.phase(Phase.BETWEEN_TOKENS, self._times.between_tokens_us)
-        relay.end(None if reply.failure is None else _cut(reply.failure))
+        relay.end(None if reply.failure is None else cut(reply.failure))
         if isinstance(relay.ended, Done) and relay.spoke:
             await self._say(relay.take())
         return self._streamed(relay)
@@ -284,7 +237,7 @@ class Exchange:
         return self._failed(said.fault, ambiguous=said.fault.kind in _DOUBTFUL)
 
     def _fell(self, fell: Fell) -> Failure:
-        return self._failed(_cut(fell), ambiguous=fell.ambiguous)
+        return self._failed(cut(fell), ambiguous=fell.ambiguous)
 
     def _failed(self, fault: Fault, *, ambiguous: bool) -> Failure:
         """What a backend says goes further only without its key: some quote what they were sent."""
@@ -302,18 +255,3 @@ class Exchange:
 
 def _is_fine(status: int) -> bool:
     return 200 <= status < 300
-
-
-def _late() -> Fault:
-    return Fault(FaultKind.TIMEOUT, "the answer did not come in time")
-
-
-def _cut(fell: Fell) -> Fault:
-    """A connection that was none, or broke."""
-    if not fell.ambiguous:
-        return Fault(FaultKind.UNREACHABLE, "the backend could not be reached")
-    if fell.timed_out:
-        return _late()
-    if fell.status is None:
-        return Fault(FaultKind.UNREACHABLE, "the connection to the backend broke before its answer")
-    return Fault(FaultKind.TRUNCATED, "the backend's answer ended before its end")

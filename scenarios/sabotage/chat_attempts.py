@@ -8,8 +8,9 @@ import sqlite3
 from dataclasses import replace
 
 from refgate.chat import attempts, telling
-from refgate.chat.exchange import Exchange, Result
+from refgate.chat.exchange import Exchange
 from refgate.chat.records import AttemptEnd, ChatAttempt
+from refgate.chat.result import Result
 from refgate.chat.works import Call, ChatWorks
 from refgate.dialects.canonical import Protocol
 from refgate.dialects.spoken import Fault

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from refgate.chat import pricing, settling
-from refgate.chat.exchange import Exchange, Result
+from refgate.chat.exchange import Exchange
 from refgate.chat.pricing import Charge, Worked
 from refgate.chat.records import AttemptEnd, ChatEnd, Metering
 from refgate.chat.relay import Relay
+from refgate.chat.result import Result
 from refgate.chat.settling import Ending
 from refgate.chat.works import Call, ChatWorks
 from refgate.config_chat import Chat

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from refgate.chat import backends, flow
 from refgate.chat.attempts import Tried, attempt_end
-from refgate.chat.exchange import Exchange, Result
+from refgate.chat.exchange import Exchange
 from refgate.chat.records import AttemptEnd, Metering
+from refgate.chat.result import Result
 from refgate.config_models import Backend
 from refgate.dialects.spoken import Fault
 from refgate.policy.answers import Try
@@ -191,6 +192,6 @@ SABOTAGES = (
         "all-at-once",
         "whoever waits for a backend comes back in the same instant as all the others",
         Swap(Plan, _primary_us, _all_at_once),
-        ("cooldown-respected",),
+        ("traffic-returns",),
     ),
 )
