@@ -119,9 +119,9 @@ class DeclaredChat:
         return self.ambiguous == "always_retry" or (self.ambiguous == "retry_if_idempotent" and idempotent)
 
     def may_be_used(self, model: Model, backend: str, at_us: int) -> bool:
-        """Whether a call may go to this backend of the model at that wall time: where it has a price, or
-        needs none."""
-        if self.unpriced_model != "refuse" or self.prices.open_ended:
+        """Whether a call may surely go to this backend of the model at that wall time: where it has a price
+        of its own, or needs none."""
+        if self.unpriced_model != "refuse":
             return True
         asked = [upstream for name, upstream in model.backends if name == backend]
         return all(self.prices.tariff(one, at_us) is not None for one in asked)

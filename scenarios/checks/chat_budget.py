@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scenarios.checks.books import Books, Committed
 from scenarios.checks.chat_parts import ChatCall, Work
-from scenarios.checks.chat_pricing import work_nanos
+from scenarios.checks.chat_pricing import told_counts, work_nanos
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.finding import Tally
 from scenarios.checks.parts import Exchange
@@ -45,7 +45,8 @@ def bounded_charges(history: History, declared: Declared, tally: Tally) -> None:
                 *books.facts(call.call_id),
                 *(work.ended for work in call.works),
             )
-        for work, worth in zip(call.works, worths, strict=True):
+        for work in call.works:
+            worth = _foreseen(work, declared)
             if worth is None or not _within_its_bounds(work, call, chat):
                 continue
             if not tally.keeps(worth <= held):
@@ -62,6 +63,15 @@ def _worth(work: Work, call: ChatCall, declared: Declared) -> int | None:
     if work.ended is None or work.attempt is None:
         return 0
     return work_nanos(work, work.attempt, declared.chat, declared.epoch_us)
+
+
+def _foreseen(work: Work, declared: Declared) -> int | None:
+    """What the work costs as the model that was asked for: a backend may serve it as another."""
+    if declared.chat is None or work.ended is None or work.accepted is None or work.attempt is None:
+        return None
+    at_us = work.attempt.started_us + declared.epoch_us
+    tariff = declared.chat.prices.tariff(work.accepted.model, at_us)
+    return None if tariff is None else tariff.cost_nanos(told_counts(work.ended, work.accepted.dialect))
 
 
 def _within_its_bounds(work: Work, call: ChatCall, chat: DeclaredChat) -> bool:

@@ -127,8 +127,10 @@ def free_failures(history: History, declared: Declared, tally: Tally) -> None:
 
 
 def _was_work(work: Work) -> bool:
-    """Whether it may cost something: it was billed, or words of it were handed over."""
-    return work.ended is not None and (work.ended.billed or work.ended.delivered > 0)
+    """Whether it may cost something: it was billed, words of it were handed over, or nobody saw its end."""
+    if work.ended is None:
+        return work.accepted is not None
+    return work.ended.billed or work.ended.delivered > 0
 
 
 def lost_work(history: History, declared: Declared, tally: Tally) -> None:

@@ -202,15 +202,38 @@ class ChatView:
 
 
 def _joined(works: Iterable[Work], attempts: Sequence[Attempt]) -> None:
-    """What a backend received of one question, each to the last attempt that began before it arrived."""
+    """What a backend received of one question, each to the attempt that it must have been: to the last that
+    began before it arrived, and had its answer. Of several callers with one question, whose answers came at
+    about the same time, nobody can tell which was whose."""
     waiting: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         waiting[attempt.backend].append(attempt)
     for work in works:
         candidates = waiting.get(work.backend, [])
-        before = [one for one in candidates if one.started_us <= work.received.t_us]
-        if not before:
-            continue
-        attempt = before[-1]
-        attempt.work, work.attempt = work, attempt
-        candidates.remove(attempt)
+        fitting = [one for one in candidates if one.started_us <= work.received.t_us]
+        if len({one.call_id for one in fitting}) > 1:
+            fitting = [one for one in fitting if _had_its_answer(one, work)]
+            fitting.sort(key=lambda one: _apart_us(one, work))
+        if len(fitting) > 1 and len({one.call_id for one in fitting}) > 1:
+            if _apart_us(fitting[1], work) - _apart_us(fitting[0], work) <= _ON_ITS_WAY_US:
+                continue
+            del fitting[1:]
+        if fitting:
+            attempt = fitting[-1]
+            attempt.work, work.attempt = work, attempt
+            candidates.remove(attempt)
+
+
+def _had_its_answer(attempt: Attempt, work: Work) -> bool:
+    """Whether the attempt can have had the answer to this request."""
+    answered = work.answered
+    if answered is None or answered.status is None or attempt.row["status"] is None:
+        return True
+    return bool(attempt.row["status"] == answered.status)
+
+
+def _apart_us(attempt: Attempt, work: Work) -> int:
+    """How far the ends that the two of them saw are apart."""
+    if work.answered is None or attempt.ended_us is None:
+        return 1 << 62
+    return abs(attempt.ended_us - work.answered.t_us)
