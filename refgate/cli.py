@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -224,6 +224,7 @@ Examples:
   refgate explore                                 a minute of drawn scenarios
   refgate explore --budget 10m -j 2 --seed 7      ten minutes of other ones, in two processes
   refgate explore --examples 5000 --budget 1h     so many, as long as they take
+  refgate explore --of chat                       chats alone
 """
 
 
@@ -232,6 +233,7 @@ def _explore(
     budget: Annotated[str, typer.Option(metavar="T", help="How long at most, as 60s or 5m.")] = "60s",
     examples: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 100_000,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="The same seed draws the same.")] = 0,
+    of: Annotated[Literal["tasks", "chat", "all"], typer.Option(help="What is drawn.")] = "all",
     jobs: _Workers = 1,
 ) -> None:
     """Draw scenarios at random, judge them, and shrink what breaks to a file."""
@@ -248,7 +250,7 @@ def _explore(
         from scenarios.generate.session import Wanted, run_explore
     except ModuleNotFoundError as missing:
         _fail(f"{missing.name} is not installed: pip install 'refgate[generate]'")
-    wanted = Wanted(examples=examples, budget_s=budget_s, seed=seed, workers=jobs)
+    wanted = Wanted(examples=examples, budget_s=budget_s, seed=seed, workers=jobs, of=of)
     explored = run_explore(wanted, Reference(), Printer())
     raise typer.Exit(1 if explored.broken else 0)
 

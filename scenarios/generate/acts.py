@@ -15,21 +15,19 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from fakes.acts.play import IdempotencyMode, OddKind, Op, Play, Reason, RetryAfterForm, UsageKind
-from fakes.acts.vocabulary import BillingDo, Do, ProviderDo
+from fakes.acts.play import IdempotencyMode, OddKind, Op, Reason, RetryAfterForm, UsageKind
+from fakes.acts.vocabulary import BillingDo, ProviderDo
 from scenarios.generate.plain import (
     Plain,
     Word,
-    chances,
     either,
     fields,
     nothing,
-    seldom,
     sometimes,
     spans,
     whole,
-    windows,
 )
+from scenarios.generate.scripts import OF_ANY, Matching, acts_of
 
 __all__ = ["BILLING_KINDS", "PROVIDER_KINDS", "billing_acts", "provider_acts"]
 
@@ -148,10 +146,6 @@ def _cut(draw: DrawFn) -> Plain:
     return found
 
 
-def _seldom_of(*choices: Any) -> Word:
-    return seldom(either(*choices))
-
-
 def _losses(*statuses: int) -> Word:
     how = either("reset", "close", "never_answers", "error", "html", "invalid_json", "empty")
     return fields(how=how, status=_rarely(*statuses))
@@ -241,60 +235,29 @@ _OPS_OF_PROVIDERS: tuple[Op, ...] = ("submit", "poll", "submit", "poll", "result
 _OPS_OF_BILLING: tuple[Op, ...] = ("reserve", "finalize", "look_up")
 
 
-_COMMON = fields(
-    skip=seldom(whole(1, 4)),
-    count=sometimes(whole(1, 4)),
-    per=_seldom_of("identity"),
-    chance=seldom(chances()),
-)
-_WINDOW = windows("from", "until")
-
-
 def provider_acts(kinds: Collection[str]) -> Word:
     """One act of a provider, of one of these kinds."""
-    return _acts(ProviderDo, PROVIDER_KINDS, tuple(kinds), _OPS_OF_PROVIDERS)
+    return acts_of(ProviderDo, PROVIDER_KINDS, kinds, _ops(_OPS_OF_PROVIDERS))
 
 
 def billing_acts(kinds: Collection[str]) -> Word:
     """One act of billing, of one of these kinds."""
-    return _acts(BillingDo, BILLING_KINDS, tuple(kinds), _OPS_OF_BILLING)
+    return acts_of(BillingDo, BILLING_KINDS, kinds, _ops(_OPS_OF_BILLING))
 
 
-def _acts(do: type[Do], table: Mapping[str, Word], kinds: tuple[str, ...], ops: tuple[Op, ...]) -> Word:
-    kind_of = either(*kinds)
-
-    def word(draw: DrawFn) -> Plain:
-        kind = kind_of(draw)
-        does = table[kind](draw)
-        match = _matching(tuple(op for op in ops if op in _play_of(do, kind).ops))(draw)
-        act: Plain = {**_WINDOW(draw), **_COMMON(draw), **({"match": match} if match else {})}
-        if "until" not in act:
-            does.pop("ramp_to", None)  # a ramp needs the end of its window
-        return {**act, "do": {kind: does}}
-
-    return word
+def _ops(ops: tuple[Op, ...]) -> Matching:
+    return lambda met: _matching(tuple(op for op in ops if op in met))
 
 
 @cache
-def _matching(ops: tuple[str, ...]) -> Word:
+def _matching(ops: tuple[Op, ...]) -> Word:
     """What a request must be: an op that the act can meet, and what goes with that op."""
     op_of = sometimes(either(*ops))
     of_a_poll = fields(stage=sometimes(either("running", "ended", "queued", "succeeded")))
-    of_any = fields(nonce=_seldom_of("n00001", "n0000?", "*2"))
 
     def word(draw: DrawFn) -> Plain:
         op = op_of(draw)
         found: Plain = {} if op is None else {"op": op}
-        return {**found, **of_any(draw), **(of_a_poll(draw) if op == "poll" else {})}
+        return {**found, **OF_ANY(draw), **(of_a_poll(draw) if op == "poll" else {})}
 
     return word
-
-
-@cache
-def _play_of(do: type[Do], kind: str) -> type[Play]:
-    """The class of the act that goes by this name."""
-    found: Any = next(
-        one for one in typing.get_args(do.model_fields[kind].annotation) if one is not type(None)
-    )
-    assert isinstance(found, type) and issubclass(found, Play)
-    return found

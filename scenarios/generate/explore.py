@@ -1,8 +1,8 @@
 """Plays drawn scenarios by the thousand, over processes, and shrinks what breaks to the smallest.
 
-Batches are numbered, and a batch's number is all that its examples depend on: the same number draws the
-same scenarios again. A batch ends at its first failure, which Hypothesis shrinks, once for each check that
-is broken; the others go on. One example in sixteen is played twice and compared line by line.
+Batches are of tasks or of chats, and numbered, and that is all that a batch's examples depend on: the same
+number draws the same scenarios again. A batch ends at its first failure, which Hypothesis shrinks, once for
+each check that is broken; the others go on. One example in sixteen is played twice and compared line by line.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from typing import Literal
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
 
 from scenarios.checks import Verdict
 from scenarios.doors import Gateway
+from scenarios.generate.chat_whole import chats
 from scenarios.generate.whole import scenarios, seeds
 from scenarios.model import Scenario, to_yaml
 from scenarios.report.crashfile import FOLDER, keep
@@ -32,6 +34,7 @@ __all__ = [
     "Broken",
     "Found",
     "Hunted",
+    "Of",
     "batches",
     "example",
     "explore",
@@ -43,6 +46,9 @@ __all__ = [
 BATCH = 9
 """Examples of one batch. With the first, which is always the simplest of all and is not played, it is ten:
 so many Hypothesis draws independently of each other, before it goes over to variations of what it had."""
+
+Of = Literal["tasks", "chat", "all"]
+"""What is drawn: scenarios of tasks, of chats, or one batch of each in turn."""
 
 _TWICE_IN = 16
 
@@ -56,6 +62,7 @@ class Batch:
     number: int
     examples: int
     gateway: Gateway
+    of: Literal["tasks", "chat"] = "tasks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +130,7 @@ def hunt(batch: Batch) -> Hunted:
         suppress_health_check=list(HealthCheck),
         verbosity=Verbosity.quiet,
     )
-    @hypothesis.given(scenarios(), seeds())
+    @hypothesis.given(chats() if batch.of == "chat" else scenarios(), seeds())
     def holds(scenario: Scenario, seed: int) -> None:
         nonlocal first
         if first:
@@ -158,11 +165,14 @@ def tell(found: Found, *, folder: Path = FOLDER) -> str:
     )
 
 
-def batches(examples: int, gateway: Gateway, *, first: int = 0) -> list[Batch]:
-    """So many examples in batches, numbered from `first`."""
+def batches(examples: int, gateway: Gateway, *, first: int = 0, of: Of = "tasks") -> list[Batch]:
+    """So many examples in batches, numbered from `first`; of all, every other batch is of chats."""
     whole, rest = divmod(examples, BATCH)
     sizes = [BATCH] * whole + ([rest] if rest else [])
-    return [Batch(first + number, size, gateway) for number, size in enumerate(sizes)]
+    if of != "all":
+        return [Batch(first + number, size, gateway, of) for number, size in enumerate(sizes)]
+    turns: tuple[Literal["tasks", "chat"], ...] = ("tasks", "chat")
+    return [Batch(first + number // 2, size, gateway, turns[number % 2]) for number, size in enumerate(sizes)]
 
 
 def explore(todo: Sequence[Batch], *, workers: int = 1, budget_s: float | None = None) -> Iterator[Hunted]:

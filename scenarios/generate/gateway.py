@@ -19,7 +19,17 @@ from scenarios import gateways
 from scenarios.generate.plain import Plain, Word, either, fields, seldom, sometimes, spans, whole
 from scenarios.yamlish import read
 
-__all__ = ["NAMES", "Known", "draw_gateway"]
+__all__ = [
+    "NAMES",
+    "POLICIES",
+    "TEAM_ACCOUNTS",
+    "TIMES",
+    "Known",
+    "draw_ending",
+    "draw_gateway",
+    "draw_providers",
+    "group",
+]
 
 NAMES: Mapping[str, str] = {
     "runninghub": "rh",
@@ -33,10 +43,10 @@ NAMES: Mapping[str, str] = {
 
 _FINDABLE = frozenset({"kling"})  # the vendors whose tasks can be looked up by a caller's own label
 _REMOTE = "runninghub-remote.yaml"
-_TEAM_ACCOUNTS = {"team-red": {"grant": "10.00"}}
+TEAM_ACCOUNTS = {"team-red": {"grant": "10.00"}}
 
 
-def _group(**parts: Word) -> Word:
+def group(**parts: Word) -> Word:
     """A part of the configuration with some of its fields, or nothing of it."""
     some = fields(**{name: sometimes(part) for name, part in parts.items()})
     return sometimes(lambda draw: some(draw) or None)
@@ -52,7 +62,7 @@ _STATUSES = fields(statuses=sometimes(either([504], [500, 502, 503, 504, 524])))
 _WAYS = sometimes(either("resend", "none"))
 _WAYS_TO_FIND = sometimes(either("find", "resend", "none"))
 _ENDING = sometimes(either("keep_reconciling", "release"))
-_POLICIES = fields(
+POLICIES = fields(
     billing_unreachable=sometimes(either("fail_open", "fail_closed")),
     missing_usage=sometimes(either("zero", "estimate", "hold")),
     usage_above_hold=sometimes(either("cap_at_hold", "charge_actual")),
@@ -60,21 +70,21 @@ _POLICIES = fields(
 _BILLING_TIMEOUT = fields(timeout=sometimes(spans(2_000, 10_000, by_ms=1_000)))
 _ACCOUNT = fields(grant=seldom(either("1.00", "0.30", "0")), budget=seldom(either("0.60", "0.10", "3.00")))
 # Short ones, so that what depends on a limit or a time happens within a run.
-_TIMES = fields(
-    limits=_group(
+TIMES = fields(
+    limits=group(
         request_body=either("4KiB", "64KiB"), answer_body=either("64KiB", "8MiB"), requests=either(8, 20)
     ),
-    timeouts=_group(
+    timeouts=group(
         connect=spans(2_000, 10_000, by_ms=1_000),
         read=spans(3_000, 30_000, by_ms=1_000),
         total=spans(5_000, 60_000, by_ms=1_000),
     ),
-    idempotency=_group(
+    idempotency=group(
         in_flight=either("attach", "conflict"),
         wait=spans(1_000, 15_000, by_ms=1_000),
         keep=either("30s", "10m"),
     ),
-    reconcile=_group(
+    reconcile=group(
         every=spans(1_000, 20_000, by_ms=1_000),
         poll_after=spans(2_000, 60_000, by_ms=1_000),
         lease=spans(2_000, 40_000, by_ms=1_000),
@@ -99,11 +109,11 @@ def draw_gateway(draw: DrawFn, wires: Sequence[str]) -> Known:
     remote, replicas = _REMOTELY(draw), _REPLICAS(draw)
     base = _REMOTE if remote else f"{wires[0]}.yaml"
     names = tuple(NAMES[wire] for wire in wires)
-    providers, doubt_ends = _draw_providers(draw, wires, base)
+    providers, doubt_ends = draw_providers(draw, wires, base)
     teams = _TEAMS(draw)
     override: Plain = {
-        **_TIMES(draw),
-        "policies": {**_POLICIES(draw), **_draw_ending(draw, base, doubt_ends)},
+        **TIMES(draw),
+        "policies": {**POLICIES(draw), **draw_ending(draw, base, doubt_ends)},
         "providers": providers,
         "callers": {"alice": {"accounts": ["alice", "team-*"]}} if teams else {},
         "billing": _draw_billing(draw, remote=remote, teams=teams),
@@ -135,14 +145,14 @@ def _merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> Plain:
 # Providers.
 
 
-def _draw_providers(draw: DrawFn, wires: Sequence[str], base: str) -> tuple[Plain, bool]:
+def draw_providers(draw: DrawFn, wires: Sequence[str], base: str) -> tuple[Plain, bool]:
     """What is declared of each, laid over `base`; and whether every doubt about a submit can end."""
     found: Plain = {}
     doubt_ends = True
     for wire in wires:
         name, changed = NAMES[wire], _draw_changes(draw, wire)
         doubt_ends &= _resolve(wire, changed) != "none"
-        if name not in _config(base)["providers"]:
+        if name not in _config(base).get("providers", {}):
             changed = _merged(_config(f"{wire}.yaml")["providers"][name], changed)
         if changed:
             found[name] = changed
@@ -175,7 +185,7 @@ def _resolve(wire: str, changed: Mapping[str, Any]) -> str:
 # The whole.
 
 
-def _draw_ending(draw: DrawFn, base: str, doubt_ends: bool) -> Plain:
+def draw_ending(draw: DrawFn, base: str, doubt_ends: bool) -> Plain:
     """What becomes of a task without a verdict: it is kept for ever only where every doubt can end."""
     declared = _config(base).get("policies", {}).get("task_without_verdict", "keep_reconciling")
     wanted = _ENDING(draw) if doubt_ends else "release"
@@ -187,5 +197,5 @@ def _draw_billing(draw: DrawFn, *, remote: bool, teams: bool) -> Plain:
         found: Plain = _BILLING_TIMEOUT(draw)
         return found
     alice = _ACCOUNT(draw)
-    accounts = {**({"alice": alice} if alice else {}), **(_TEAM_ACCOUNTS if teams else {})}
+    accounts = {**({"alice": alice} if alice else {}), **(TEAM_ACCOUNTS if teams else {})}
     return {"accounts": accounts} if accounts else {}

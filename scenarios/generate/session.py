@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scenarios.checks import all_checks
 from scenarios.doors import Gateway
-from scenarios.generate.explore import BATCH, Found, Hunted, batches, explore
+from scenarios.generate.explore import BATCH, Found, Hunted, Of, batches, explore
 from scenarios.model import to_yaml
 from scenarios.report.console import Printer
 from scenarios.report.crashfile import FOLDER, keep
@@ -36,6 +36,7 @@ class Wanted:
     seed: int = 0
     workers: int = 1
     failures: Path = FOLDER
+    of: Of = "all"
 
 
 @dataclass(slots=True)
@@ -65,7 +66,8 @@ class Explored:
 def run_explore(wanted: Wanted, gateway: Gateway, printer: Printer) -> Explored:
     """Explores as long as wanted, telling each failure as it is found."""
     watch, total = Stopwatch(), Explored()
-    todo = batches(wanted.examples, gateway, first=wanted.seed * _BATCHES_APART)
+    first = wanted.seed * _BATCHES_APART
+    todo = batches(wanted.examples, gateway, first=first, of=wanted.of)
     with printer.progress(len(todo), f"drawing and playing, {BATCH} at a time"):
         for hunted in explore(todo, workers=wanted.workers, budget_s=wanted.budget_s):
             printer.step()

@@ -25,7 +25,7 @@ from scenarios.generate.plain import (
     whole,
 )
 
-__all__ = ["draw_traffic"]
+__all__ = ["arrivals", "draw_traffic"]
 
 _BLOCKS_MAX = 3
 _BEGIN_MS = 20_000
@@ -141,7 +141,7 @@ _A_MINUTE = either(6, 12, 30, 60)
 _EVENLY = fields(arrivals=sometimes(either("even")))
 
 
-def _arrivals(draw: DrawFn) -> Plain:
+def arrivals(draw: DrawFn) -> Plain:
     """A few clients at once or in turn, or calls at a rate: never more than a few."""
     found: Plain = _AT(draw)
     match _HOW(draw):
@@ -202,7 +202,7 @@ def _tasks(gateway: Known) -> Word:
         others = _OTHER_SUBMITS[_wire(name)]
         block: Plain = {"send": "task", "provider": name, "account": _ACCOUNT(draw)}
         block |= {} if key == "own" else {"key": key}
-        block |= {**_arrivals(draw), **thread(draw), **_MANNER(draw)}
+        block |= {**arrivals(draw), **thread(draw), **_MANNER(draw)}
         block |= fields(path=seldom(either(*others)))(draw) if others else {}
         block |= _REPEATS(draw) if key != "none" else {}
         return {**block, "poll": None if _NOBODY_POLLS(draw) else _polls(draw)}
@@ -243,7 +243,7 @@ def _raw(gateway: Known) -> Word:
         return {
             "send": "http",
             **({"account": account} if account is not None else {}),
-            **_arrivals(draw),
+            **arrivals(draw),
             **_LEAVING(draw),
             "requests": draw(requests),
         }

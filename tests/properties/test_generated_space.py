@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
+from hypothesis import strategies as st
 
-from fakes.acts.vocabulary import BillingDo, ProviderDo
+from fakes.acts.vocabulary import BillingDo, ChatDo, ProviderDo
 from fakes.journal import ActPlayed
-from scenarios.generate import EVERY_KIND, Kinds, scenarios, seeds
+from scenarios.generate import EVERY_KIND, Kinds, chats, scenarios, seeds
 from scenarios.generate.explore import batches, explore, tell
 from scenarios.history import Crashed, History, LinkChanged, Stopped, StoreFaulted
 from scenarios.load import load_text
@@ -24,6 +25,7 @@ from scenarios.sweep import Job, play_job
 COMPANY = {"idempotency": ("accepted_and_lost",)}
 ONE_KIND = [
     *(Kinds(provider=(kind, *COMPANY.get(kind, ()))) for kind in EVERY_KIND.provider),
+    *(Kinds(chat=(kind,)) for kind in EVERY_KIND.chat),
     *(Kinds(billing=(kind,)) for kind in EVERY_KIND.billing),
     *(Kinds(links=(kind,)) for kind in EVERY_KIND.links),
     *(Kinds(faults=(kind,)) for kind in EVERY_KIND.faults),
@@ -40,8 +42,8 @@ def came(kinds: Kinds, history: History) -> bool:
     """Whether the misbehaviour that was drawn really befell somebody."""
     acts = {(fact.at == "billing", fact.act) for fact in history.of(ActPlayed) if fact.applied}
     crashes = {fact.where.split()[0] for fact in history.of(Crashed)}
-    if kinds.provider or kinds.billing:
-        return (bool(kinds.billing), (kinds.provider or kinds.billing)[0]) in acts
+    if kinds.provider or kinds.chat or kinds.billing:
+        return (bool(kinds.billing), (kinds.provider or kinds.chat or kinds.billing)[0]) in acts
     if kinds.links:
         return kinds.links[0] in {fact.what for fact in history.of(LinkChanged)}
     match kinds.faults[0]:
@@ -60,6 +62,7 @@ def came(kinds: Kinds, history: History) -> bool:
 def test_every_kind_can_be_drawn() -> None:
     """The tables name every act of the vocabulary and every fault of a link."""
     assert set(EVERY_KIND.provider) == set(ProviderDo.model_fields)
+    assert set(EVERY_KIND.chat) == set(ChatDo.model_fields)
     assert set(EVERY_KIND.billing) == set(BillingDo.model_fields)
     assert set(EVERY_KIND.links) == set(LinkDo.model_fields)
 
@@ -76,7 +79,7 @@ def test_every_kind_comes_to_pass(kinds: Kinds) -> None:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(scenarios(kinds), seeds())
+    @given(chats(kinds) if kinds.chat else scenarios(kinds), seeds())
     def draw(scenario: Scenario, seed: int) -> None:
         if not met and came(kinds, play(scenario, seed, gateway=Reference(), judged=False).history):
             met.append(seed)
@@ -88,7 +91,7 @@ def test_every_kind_comes_to_pass(kinds: Kinds) -> None:
     pytest.fail(f"{named_by(kinds)} befell nobody in {10 * BATCHES_MAX} examples")
 
 
-@given(scenario=scenarios())
+@given(scenario=st.one_of(scenarios(), chats()))
 @settings(database=None, suppress_health_check=list(HealthCheck))
 def test_a_drawn_scenario_is_a_file(scenario: Scenario) -> None:
     """What is printed reads back as the very same scenario."""

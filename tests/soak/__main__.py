@@ -1,8 +1,9 @@
-"""Five sweeps, each longer than a test may be, and a summary of what was really played.
+"""Six sweeps, each longer than a test may be, and a summary of what was really played.
 
-Drawn scenarios; the suite with many seeds; a power cut at every await and commit of the smallest life of a
-call, with each billing; every file of the suite again in a fresh process with another hash seed; and the
-long scenarios of `scenarios/soak`, each twice with one seed. Ends with 1 if anything broke.
+Drawn scenarios of tasks, and as many of chats; the suite with many seeds; a power cut at every await and
+commit of the smallest life of a call, with each billing; every file of the suite again in a fresh process
+with another hash seed; and the long scenarios of `scenarios/soak`, each twice with one seed. Ends with 1 if
+anything broke.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from scenarios.generate.session import Wanted, run_explore
 from scenarios.load import Loaded
@@ -29,7 +31,7 @@ from scenarios.session import run as run_all
 class Size:
     """How long the sweeps are."""
 
-    examples: int
+    examples: int  # of tasks, and so many of chats
     seeds: int
     twice: int  # files that are compared with a fresh process; 0: all
     long: bool  # whether the long scenarios are played
@@ -57,12 +59,12 @@ class Line:
         return f"{self.name:<28} {played}   {verdict}"
 
 
-def drawn(size: Size, seed: int, workers: int, printer: Printer) -> Line:
+def drawn(of: Literal["tasks", "chat"], size: Size, seed: int, workers: int, printer: Printer) -> Line:
     """Whole scenarios, as they come."""
-    wanted = Wanted(examples=size.examples, seed=seed, workers=workers)
+    wanted = Wanted(examples=size.examples, seed=seed, workers=workers, of=of)
     total = run_explore(wanted, Reference(), printer)
     failed = sum(total.broken.values())
-    return Line("drawn scenarios", total.examples, total.requests, failed, total.wall_s)
+    return Line(f"drawn scenarios of {of}", total.examples, total.requests, failed, total.wall_s)
 
 
 def files(name: str, loaded: list[Loaded], wish: Wish, printer: Printer) -> Line:
@@ -79,7 +81,7 @@ def files(name: str, loaded: list[Loaded], wish: Wish, printer: Printer) -> Line
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("form", nargs="?", choices=["short", "full"], default="full")
-    parser.add_argument("--examples", type=int, help="how many scenarios to draw")
+    parser.add_argument("--examples", type=int, help="how many scenarios of each kind to draw")
     parser.add_argument("--seed", type=int, default=0, help="draw others")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args()
@@ -88,7 +90,8 @@ def main() -> int:
         size = replace(size, examples=asked.examples)
     printer, suite, workers = Printer(), chosen([], None), asked.jobs
     lines = [
-        drawn(size, asked.seed, workers, printer),
+        drawn("tasks", size, asked.seed, workers, printer),
+        drawn("chat", size, asked.seed, workers, printer),
         files(f"the suite × {size.seeds} seeds", suite, Wish(seeds=size.seeds, workers=workers), printer),
         files(
             "power cut everywhere",
