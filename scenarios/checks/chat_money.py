@@ -25,6 +25,9 @@ TELLING = frozenset(
 )
 """Flags that say that an amount is not simply tokens × price."""
 
+_NO_VERDICT = frozenset({408, 504, 524})
+"""Statuses of a backend that gave up waiting, and do not say what became of the work."""
+
 _ROW_CLASSES = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "output_audio")
 
 
@@ -171,17 +174,24 @@ def _is_accounted_for(call: ChatCall, attempt: Attempt, work: Work, charged: int
     assert declared.chat is not None
     made_of = attempt.backend == call.row["backend"] and attempt is (call.serving or call.last)
     if not made_of:
-        refused = (
-            work.ended is not None and not work.ended.delivered and any("error" in one for one in work.acts)
-        )
-        return refused or bool(call.flags & {"unbilled_work", "no_verdict"})
+        return _was_told_no(work) or bool(call.flags & {"unbilled_work", "no_verdict"})
     if charged > 0 or "unbilled_work" in call.flags:
         return True
-    if work.ended is not None and not work.ended.delivered and any("error" in one for one in work.acts):
-        return True  # told in so many words that it failed, before it said anything
+    if _was_told_no(work):
+        return True
     if call.flags & {"unpriced", "no_verdict"}:
         return True
     due = charge_due(call, attempt, declared)
     if due is not None and due.allows(0, flagged=bool(call.flags & TELLING)):
         return True
     return work_nanos(work, attempt, declared.chat, declared.epoch_us) in (0, None)
+
+
+def _was_told_no(work: Work) -> bool:
+    """Whether the backend said in so many words that it failed, before it said anything else: who works and
+    bills all the same is not to be seen through."""
+    if work.ended is None or work.ended.delivered:
+        return False
+    said = None if work.answered is None else work.answered.status
+    refused = said is not None and said >= 400 and said not in _NO_VERDICT
+    return refused or any("error" in one for one in work.acts)

@@ -1,9 +1,10 @@
 """What a chat must cost, computed again from what the backend generated, what it told, and what is declared.
 
 A vendor that has no word for a class of tokens tells it as part of another: the price is that of what could
-be told. Figures that are missing, or not those of the work, are not to be believed: then the declared policy
-says what is charged, and the row is flagged. An estimate cannot be exact; it is bounded by the hold and by
-the work on one side, and by the words that were handed on on the other.
+be told. Figures that are missing, or not those of the work, are not to be believed, and those by which
+nothing went in need not be: then the declared policy says what is charged, and the row is flagged. An
+estimate cannot be exact; it is bounded by the hold and by the work on one side, and by the words that were
+handed on on the other.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def believable(ended: ChatEnded, dialect: str) -> bool:
         return False
     name_in, names_out, total, details = places
     counts = told_counts(ended, dialect)
-    came_out = sum(counts.get(name, 0) for name in ("output", "output_audio", "reasoning"))
+    came_out = _came_out(counts)
     went_in = sum(counts.values()) - came_out
     if dialect == "anthropic":
         went_in = counts["input"]
@@ -112,6 +113,10 @@ def believable(ended: ChatEnded, dialect: str) -> bool:
         return False
     right = shown[name_in] == went_in and sum(outs) == came_out
     return right and (not total or shown.get(total) == went_in + came_out)
+
+
+def _came_out(counts: Counts) -> int:
+    return sum(counts.get(name, 0) for name in ("output", "output_audio", "reasoning"))
 
 
 def _shown(ended: ChatEnded) -> Mapping[str, Any] | None:
@@ -150,7 +155,7 @@ def due_for(
     told = told_counts(work.ended, work.accepted.dialect)
     right = frozenset(one.cost_nanos(told) for one in tariffs)
     capped = _capped(right, hold_nanos, chat)
-    if work.whole and believable(work.ended, work.accepted.dialect):
+    if work.whole and sum(told.values()) > _came_out(told) and believable(work.ended, work.accepted.dialect):
         if capped != right:
             return ChatDue(
                 frozenset(nanos for nanos in right if nanos <= hold_nanos),
