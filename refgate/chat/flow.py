@@ -142,8 +142,10 @@ def _keep(works: ChatWorks, call: Call, ending: Ending) -> None:
 
 
 async def _tell(call: Call, ending: Ending) -> None:
-    """The answer, or the end of a stream that the caller has heard."""
+    """The answer, or the end of a stream that the caller has heard; if it is still there."""
     asked, voice, last = call.asked, call.voice, ending.last
+    if voice.left:
+        return
     try:
         async with asyncio.timeout(_TELLING_US / 1e6):
             if voice.begun:

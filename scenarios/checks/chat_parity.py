@@ -75,6 +75,8 @@ def disconnect_policy_kept(history: History, declared: Declared, tally: Tally) -
         attempt = call.last
         if left is None or call.open or call.hit or attempt is None or attempt.work is None:
             continue
+        if int(call.row["ended_us"] or 0) - declared.epoch_us <= left.t_us and call.outcome != "left":
+            continue  # it had come to its end before, whatever that was, and the caller did not wait for it
         work = attempt.work
         if work.ended is None or work.accepted is None or work.answered is None:
             continue

@@ -97,6 +97,25 @@ def test_drains_are_bounded_in_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("leaves", ["drain", "abort"])
+def test_leaving_before_the_first_word(tmp_path: Path, leaves: str) -> None:
+    """Nothing was said: drained, it costs what was generated; called off, nothing, and that is flagged."""
+
+    async def story(world: ChatWorld) -> None:
+        world.vendor("east", first="2s")
+        await leave_at(world, 0.5, model="of-east", stream=True)
+        await asyncio.sleep(5)
+        row = await world.only_chat()
+        assert (row["outcome"], row["status"]) == ("left", 499)
+        if leaves == "drain":
+            ((_, work),) = world.works()
+            assert (row["amount_nanos"], row["flags"]) == (work.cost_nanos, ["left"])
+        else:
+            assert (row["amount_nanos"], row["flags"]) == (0, ["left", "unbilled_work"])
+
+    played(tmp_path, story, chat__client_leaves=leaves)
+
+
+@pytest.mark.parametrize("leaves", ["drain", "abort"])
 def test_leaving_a_whole_answer(tmp_path: Path, leaves: str) -> None:
     """Read on, its figures are charged; called off, nothing is known, nothing charged, which is flagged."""
 
