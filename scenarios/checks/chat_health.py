@@ -80,11 +80,14 @@ class Known:
     def served_since(self, since_us: int, until_us: int) -> bool:
         return bisect_right(self.served_us, until_us) > bisect_left(self.served_us, since_us)
 
-    def under_way(self, at_us: int) -> bool:
-        """Whether an attempt that began before is not over; the last few are enough to look at."""
+    def under_way(self, at_us: int, since_us: int = 0) -> bool:
+        """Whether an attempt that began before, and since then, is not over; the last few are enough to look
+        at."""
         at = bisect_right(self.starts_us, at_us)
         last = self.attempts[max(0, at - _LAST) : at]
-        return any(one.ended_us is None or one.ended_us >= at_us for one in last)
+        return any(
+            one.started_us >= since_us and (one.ended_us is None or one.ended_us >= at_us) for one in last
+        )
 
     def learn(self, chat: DeclaredChat, epoch_us: int) -> None:
         """From the attempts, when all are there."""
@@ -93,7 +96,8 @@ class Known:
                 self.served_us.append(attempt.ended_us)
         self.served_us.sort()
         served = [(one.started_us, _over_us(one, chat)) for one in self.attempts if one.served]
-        bad = [one for one in self.attempts if not (one.served and one.ended_us is not None)]
+        # One that was called off tells nothing of the backend.
+        bad = [one for one in self.attempts if not one.served and one.row["failure"] != "left"]
         in_a_row, last_us, free_us = 0, None, 0
         for over_us, attempt in sorted(((_over_us(one, chat), one) for one in bad), key=lambda one: one[0]):
             # Only a success of an attempt that began since the last failure surely makes it the first again.
@@ -111,13 +115,13 @@ def _over_us(attempt: Attempt, chat: DeclaredChat) -> int:
 
 
 def _kept_away_us(attempt: Attempt, in_a_row: int, chat: DeclaredChat, epoch_us: int) -> int:
-    """The longest that a failure may keep calls away: a grown cooldown, a hint, a breaker and its probe."""
+    """The longest that a failure may keep calls away: a grown cooldown, a hint, a breaker."""
     asked_us = hint_us(None if attempt.work is None else attempt.work.answered, epoch_us)
     asked_us = max(asked_us, int(attempt.row["retry_after_us"] or 0))
     grown_us = min(chat.cooldown_first_us << min(in_a_row - 1, 32), chat.cooldown_max_us)
     cooling_us = max(grown_us, asked_us)
     cooling_us += min(cooling_us, chat.cooldown_max_us) // _SPREAD
-    opened_us = chat.breaker_open_us + chat.breaker_open_us // _SPREAD + chat.breaker_lease_us
+    opened_us = chat.breaker_open_us + chat.breaker_open_us // _SPREAD
     return max(cooling_us, opened_us if in_a_row >= chat.breaker_failures else 0) + _SECOND_US
 
 

@@ -1,39 +1,59 @@
-"""Where chats go: backends left alone, fallbacks and their order, rates, and the way back."""
+"""Where chats go: backends left alone, fallbacks and their order, and the way back."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections import defaultdict, deque
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable
 
+from scenarios.checks.chat_breaker import judge_breakers
+from scenarios.checks.chat_crowds import judge_crowds
 from scenarios.checks.chat_health import UNKNOWN, Health, Known, hint_us, refused
 from scenarios.checks.chat_parts import Attempt, ChatCall
-from scenarios.checks.chat_pricing import believable, told_counts
+from scenarios.checks.chat_reach import protocol_of
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.finding import Check, Tally, check
+from scenarios.checks.reading import read_json
 from scenarios.declared import Declared
 from scenarios.declared_chat import Backend, DeclaredChat, Model
 from scenarios.history import History
 
-__all__ = ["CHECKS", "cooldown_respected", "fallback_in_order", "rate_within_limit", "traffic_returns"]
+__all__ = ["CHECKS", "cooldown_respected", "fallback_in_order", "traffic_returns"]
 
-_MINUTE_US = 60_000_000
+_PLAIN = frozenset(
+    {
+        "contents",
+        "input",
+        "max_output_tokens",
+        "max_tokens",
+        "messages",
+        "metadata",
+        "model",
+        "stream",
+        "system",
+    }
+)
+"""What every protocol has a word for."""
+
 _CLOCK_US = 1_000  # a timer is due at a whole millisecond
 
 
 @check("cooldown-respected", "routing")
 def cooldown_respected(history: History, declared: Declared, tally: Tally) -> None:
     """After a refusal for too many requests a process leaves the backend alone for at least as long as it
-    was asked to, and at least the declared time, which grows with refusals in a row; the emergency lane
-    alone goes past that."""
+    was asked to, and at least the declared time, which grows with refusals in a row; so it does after any
+    error that asks for a pause. A backend that failed so often in a row that its breaker opened is left
+    alone likewise, and then tried by one call at a time. The emergency lane alone goes past that."""
     if declared.chat is None:
         return
-    for backend, known in Health.of(history, declared).backends():
+    health = Health.of(history, declared)
+    judge_breakers(health, declared.chat, tally)
+    for backend, known in health.backends():
         _judge_cooldown(backend, known, declared.chat, declared.epoch_us, tally)
 
 
 def _judge_cooldown(backend: str, known: Known, chat: DeclaredChat, epoch_us: int, tally: Tally) -> None:
-    refusals = [one for one in known.attempts if refused(one) and one.ended_us is not None]
+    refusals = [one for one in known.attempts if _asks_for_a_pause(one, epoch_us)]
     refusals.sort(key=lambda one: one.ended_us or 0)
     ends: list[int] = []  # when each became known
     until: list[tuple[int, Attempt]] = []  # how long all so far keep calls away
@@ -42,11 +62,12 @@ def _judge_cooldown(backend: str, known: Known, chat: DeclaredChat, epoch_us: in
         over_us = one.ended_us or 0
         if last_us is None or known.served_since(last_us, over_us):
             in_a_row = 0
-        if last_us is None or one.started_us > last_us:
+        if refused(one) and (last_us is None or one.started_us > last_us):
             in_a_row, last_us = in_a_row + 1, over_us
         asked_us = hint_us(None if one.work is None else one.work.answered, epoch_us)
         told_us = one.work.answered.t_us if one.work is not None and one.work.answered is not None else 0
         grown_us = min(chat.cooldown_first_us << min(max(in_a_row - 1, 0), 32), chat.cooldown_max_us)
+        grown_us *= refused(one)
         free_us = max(over_us + grown_us, told_us + asked_us)
         if until and until[-1][0] >= free_us:
             free_us, one = until[-1]
@@ -67,10 +88,19 @@ def _judge_cooldown(backend: str, known: Known, chat: DeclaredChat, epoch_us: in
             )
 
 
+def _asks_for_a_pause(attempt: Attempt, epoch_us: int) -> bool:
+    """A 429, and any server error that says how long; not where its caller had left by then."""
+    answered = None if attempt.work is None else attempt.work.answered
+    if attempt.ended_us is None or answered is None or attempt.row["failure"] == "left":
+        return False
+    return refused(attempt) or ((answered.status or 0) >= 500 and hint_us(answered, epoch_us) > 0)
+
+
 @check("fallback-in-order", "routing")
 def fallback_in_order(history: History, declared: Declared, tally: Tally) -> None:
-    """A pool serves only when no backend of an earlier one was eligible or untried in this call; and the
-    backend and model that a call's row names are those that served it."""
+    """A pool serves only when no backend of an earlier one was eligible or untried in this call, and no
+    backend is tried again right after it failed while another is eligible; and the backend and model that a
+    call's row names are those that served it."""
     chat = declared.chat
     if chat is None:
         return
@@ -81,24 +111,42 @@ def fallback_in_order(history: History, declared: Declared, tally: Tally) -> Non
             continue
         _judge_named(call, model, tally)
         for number, attempt in enumerate(call.attempts):
-            place = model.place(attempt.backend)
-            if not place or attempt.emergency:
+            tried = [one.backend for one in call.attempts[:number]]
+            again = attempt.backend in tried[-1:]
+            pools = model.pools if again else model.pools[: model.place(attempt.backend) or 0]
+            better = [name for pool in pools for name in pool.backends if name not in tried]
+            if not better or attempt.emergency:
                 continue
-            tried = {one.backend for one in call.attempts[:number]}
-            earlier = [name for pool in model.pools[:place] for name in pool.backends if name not in tried]
             at_us = attempt.started_us + declared.epoch_us
             free = [
                 name
-                for name in earlier
-                if chat.may_be_used(model, name, at_us) and _surely_free(name, attempt, health, chat)
+                for name in better
+                if chat.may_be_used(model, name, at_us)
+                and _can_be_carried(call, chat.backends.get(name))
+                and _surely_free(name, attempt, health, chat)
             ]
             if not tally.keeps(not free):
                 tally.breach(
-                    f"call {call.call_id} went to {attempt.backend} while {', '.join(free)} of an earlier "
-                    "pool was free, and nothing was wrong with it",
+                    f"call {call.call_id} went to {attempt.backend}"
+                    + (", which had just failed," if again else "")
+                    + f" while {', '.join(free)}"
+                    + ("" if again else " of an earlier pool")
+                    + " was free, and nothing was wrong with it",
                     call.fact,
                     attempt.fact,
                 )
+
+
+def _can_be_carried(call: ChatCall, backend: Backend | None) -> bool:
+    """Whether the question can surely be put in the backend's own protocol."""
+    if call.exchange is None or backend is None:
+        return False
+    if protocol_of(call.exchange).startswith(backend.dialect):
+        return True
+    if call.exchange.sent.op == "other":
+        return False  # as somebody wrote it: it need make no sense in any other words
+    asked = read_json(call.exchange.sent.body)
+    return isinstance(asked, dict) and set(asked) <= _PLAIN
 
 
 def _judge_named(call: ChatCall, model: Model, tally: Tally) -> None:
@@ -135,11 +183,13 @@ def _surely_free(name: str, attempt: Attempt, health: Health, chat: DeclaredChat
 @check("traffic-returns", "routing")
 def traffic_returns(history: History, declared: Declared, tally: Tally) -> None:
     """Once the failures of a model's first pool are as old as its cooldowns and breakers can last, calls go
-    to it again, also where a probe hung or was called off."""
+    to it again, also where a probe hung or was called off. Those who wait or rest do not come back all in
+    one instant, and who is told to come back is told the soonest that a backend is free."""
     chat = declared.chat
     if chat is None:
         return
     view, health = ChatView.of(history, declared), Health.of(history, declared)
+    judge_crowds(view, health, chat, declared, tally)
     calls: dict[str, list[ChatCall]] = defaultdict(list)
     for call in view.calls.values():
         if not call.hit and call.row["outcome"] != "lost":
@@ -155,10 +205,12 @@ def traffic_returns(history: History, declared: Declared, tally: Tally) -> None:
             process = health.process_at(call, began_us)
             if process == UNKNOWN or not _had_time(call):
                 continue
+            if not all(_can_be_carried(call, chat.backends.get(one)) for one in first):
+                continue
             known = [one for name_of in first for one in health.knowing(process, name_of)]
             failed_us = max((one.last_failure_us(began_us) or 0 for one in known), default=0)
             forgiven_us = max((one.forgiven_us(began_us) for one in known), default=0)
-            if not failed_us or began_us <= forgiven_us or _probing(known, began_us):
+            if not failed_us or began_us <= forgiven_us or _probing(known, began_us, chat.breaker_lease_us):
                 continue
             if not tally.keeps(bool(call.attempts) and call.attempts[0].backend in first):
                 went = call.attempts[0].backend if call.attempts else "nobody"
@@ -170,10 +222,13 @@ def traffic_returns(history: History, declared: Declared, tally: Tally) -> None:
                 )
 
 
-def _probing(known: Iterable[Known], at_us: int) -> bool:
-    """Whether somebody may just be trying one of these again: until it is served, others stay away."""
+def _probing(known: Iterable[Known], at_us: int, lease_us: int) -> bool:
+    """Whether somebody may just be trying one of these again: until it is served, others stay away, but not
+    for longer than such a try has them do so."""
+    since_us = at_us - lease_us - _CLOCK_US
     return any(
-        one.under_way(at_us) and not one.served_since(one.last_failure_us(at_us) or 0, at_us) for one in known
+        one.under_way(at_us, since_us) and not one.served_since(one.last_failure_us(at_us) or 0, at_us)
+        for one in known
     )
 
 
@@ -186,70 +241,4 @@ def _is_limited(backend: Backend | None) -> bool:
     return backend is None or backend.rpm is not None or backend.tpm is not None
 
 
-@check("rate-within-limit", "routing")
-def rate_within_limit(history: History, declared: Declared, tally: Tally) -> None:
-    """In no minute does a process send a backend more calls than its declared rate, nor any call once what
-    the minute's calls have used reaches its declared tokens; nor more calls for a model through the
-    emergency lane than that lets through."""
-    chat = declared.chat
-    if chat is None:
-        return
-    health = Health.of(history, declared)
-    for name, known in health.backends():
-        backend = chat.backends.get(name)
-        if backend is not None and backend.rpm is not None:
-            _judge_window(f"{name} was sent", known.attempts, backend.rpm, tally)
-        if backend is not None and backend.tpm is not None:
-            _judge_tokens(known, backend, tally)
-    view = ChatView.of(history, declared)
-    lanes: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
-    for attempt in view.attempts:
-        process, call = health.process_of(attempt), view.calls.get(attempt.call_id)
-        model = None if call is None else chat.models.get(call.model)
-        if attempt.emergency and process != UNKNOWN and model is not None:
-            lanes[process, model.name].append(attempt)
-    for (_, called), attempts in lanes.items():
-        what = f"the emergency lane of {called} let through"
-        _judge_window(what, attempts, chat.emergency_a_minute, tally)
-
-
-def _judge_window(what: str, attempts: Iterable[Attempt], limit: int, tally: Tally) -> None:
-    window: deque[Attempt] = deque()
-    for attempt in attempts:
-        window.append(attempt)
-        while window[0].started_us <= attempt.started_us - _MINUTE_US:
-            window.popleft()
-        if not tally.keeps(len(window) <= limit):
-            facts = (window[0].fact, attempt.fact)
-            tally.breach(f"{what} {len(window)} calls within a minute, and {limit} are declared", *facts)
-
-
-def _judge_tokens(known: Known, backend: Backend, tally: Tally) -> None:
-    """Calls admitted although what earlier ones of the minute are known to have used is all there is."""
-    assert backend.tpm is not None
-    for number, attempt in enumerate(known.attempts):
-        since = bisect_right(known.starts_us, attempt.started_us - _MINUTE_US)
-        before = known.attempts[since:number]
-        used = [
-            _used(one) for one in before if one.ended_us is not None and one.ended_us < attempt.started_us
-        ]
-        if not tally.keeps(sum(used) < backend.tpm or max(used, default=0) >= backend.tpm):
-            tally.breach(
-                f"{backend.name} was called after {sum(used)} tokens within a minute, and {backend.tpm} are "
-                "declared",
-                attempt.fact,
-                *(one.fact for one in before),
-            )
-
-
-def _used(attempt: Attempt) -> int:
-    """The tokens that the process surely knows of."""
-    work = attempt.work
-    if work is None or work.ended is None or work.accepted is None or not attempt.served:
-        return 0
-    if attempt.row["usage_source"] != "reported" or not believable(work.ended, work.accepted.dialect):
-        return 0
-    return sum(told_counts(work.ended, work.accepted.dialect).values())
-
-
-CHECKS: tuple[Check, ...] = (cooldown_respected, traffic_returns, fallback_in_order, rate_within_limit)
+CHECKS: tuple[Check, ...] = (cooldown_respected, traffic_returns, fallback_in_order)

@@ -169,7 +169,7 @@ SABOTAGES = (
         "in-step",
         "rests between rounds are not spread by chance",
         Swap(Backoff, Backoff.delay_us, _in_step),
-        ("attempts-bounded",),
+        ("traffic-returns",),
     ),
     Sabotage(
         "C4",
