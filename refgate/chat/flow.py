@@ -83,9 +83,9 @@ async def _carried(works: ChatWorks, call: Call) -> Ending:
                 try:
                     last = await tried(works, call, step)
                 except StoreUnavailable:
-                    return _away("store_unavailable")
+                    return _away(call, "store_unavailable")
                 if last is None:
-                    return _away("taken_over")
+                    return _away(call, "taken_over")
                 failure = last.result.failure
                 if failure is None:
                     return _served(call, last)
@@ -125,10 +125,10 @@ def _stopped(call: Call, stop: Stop, last: Tried | None) -> Ending:
     return Ending(ChatOutcome.FAILED, stop.why, status, last, fault, retry=harmless)
 
 
-def _away(reason: str) -> Ending:
+def _away(call: Call, reason: str) -> Ending:
     """Nothing more can be written down, so that nothing more may be sent."""
     fault = Fault(FaultKind.OVERLOADED, "the store cannot be reached", retry_after_us=_AGAIN_US)
-    return Ending(ChatOutcome.FAILED, reason, 503, None, fault)
+    return Ending(ChatOutcome.FAILED, reason, status_of(call.asked.protocol, fault.kind), None, fault)
 
 
 def _keep(works: ChatWorks, call: Call, ending: Ending) -> None:
