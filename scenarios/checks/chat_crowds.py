@@ -41,9 +41,11 @@ def judge_crowds(
             if waited_us >= _WAITED_US and process != UNKNOWN and not attempt.emergency:
                 waited[process, attempt.backend].append(attempt)
             since_us = attempt.ended_us
-        for number, (before, after) in enumerate(pairwise(call.attempts)):
+        number = 0
+        for before, after in pairwise(call.attempts):
             rest_us = 0 if before.ended_us is None else after.started_us - before.ended_us
             if rest_us >= _RESTED_US and not after.emergency:
+                number += 1
                 rests[health.process_of(after), call.model, number].append((rest_us, after))
         _judge_told(call, view, health, chat, tally)
     for (_, backend), attempts in waited.items():
@@ -55,11 +57,11 @@ def judge_crowds(
 
 
 def _judge_herd(what: str, seen: list[tuple[int, Attempt]], parts: int, tally: Tally) -> None:
-    """So many with the same figure are a herd; where chance has few to draw from, only if they are most."""
+    """So many with the same figure are a herd; with `parts`, only if they are one part in so many."""
     if len(seen) < _CROWD:
         return
     figure, count = Counter(figure for figure, _ in seen).most_common(1)[0]
-    if not tally.keeps(count < _CROWD or parts * count < len(seen)):
+    if not tally.keeps(count < _CROWD or 0 < parts * count < len(seen)):
         tally.breach(f"{count} calls {what}", *(attempt.fact for its, attempt in seen if its == figure))
 
 
