@@ -7,7 +7,7 @@ from collections import defaultdict
 from operator import attrgetter
 
 from scenarios.checks.chat_streams import intact, silence, whole_or_error
-from scenarios.checks.chat_view import is_chat
+from scenarios.checks.chat_view import ChatView, is_chat
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.handed import Handed
 from scenarios.checks.parts import Exchange
@@ -86,13 +86,17 @@ class _OwnLines:
 
 @check("alive-afterwards", "time")
 def alive_afterwards(history: History, declared: Declared, tally: Tally) -> None:
-    """After the faults are over, a plain call to each provider succeeds, and one to each model."""
+    """After the faults are over, a plain call to each provider succeeds, and one to each model, unless all
+    that its backends say is that their own limits are reached."""
     view = View.of(history, declared)
     probes = defaultdict(list)
     for exchange in view.exchanges:
         if exchange.sent.op == "probe" and view.calm_us is not None and exchange.sent.t_us >= view.calm_us:
             probes[exchange.sent.provider or _model_of(exchange)].append(exchange)
+    chats = ChatView.of(history, declared)
     for name, exchanges in probes.items():
+        if _is_full(exchanges, chats):
+            continue
         alive = [one for one in exchanges if one.got is not None and one.got.outcome == "ok"]
         if not tally.keeps(bool(alive)):
             tally.breach(
@@ -105,6 +109,16 @@ def _model_of(exchange: Exchange) -> str:
     body = read_json(exchange.sent.body)
     model = body.get("model") if isinstance(body, dict) else None
     return exchange.sent.to if model is None else f"the model {model}"
+
+
+def _is_full(exchanges: list[Exchange], chats: ChatView) -> bool:
+    """Whether all that the backends said to these was that their own limits are reached."""
+    nonces = {one.sent.nonce for one in exchanges if one.sent.nonce is not None}
+    works = [work for nonce in sorted(nonces) for work in chats.works_of.get(nonce, ())]
+    return bool(works) and all(
+        work.refused is not None and work.refused.reason in ("rate", "tokens") and not work.acts
+        for work in works
+    )
 
 
 @check("resources-return", "time")

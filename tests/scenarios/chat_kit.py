@@ -223,7 +223,11 @@ class ChatStory(Story):
         return ended
 
     def refuses(
-        self, received: Received, status: int = 429, headers: tuple[tuple[str, str], ...] = ()
+        self,
+        received: Received,
+        status: int = 429,
+        headers: tuple[tuple[str, str], ...] = (),
+        reason: str = "rate_limited",
     ) -> Answered:
         self.add(
             ChatRefused(
@@ -233,7 +237,7 @@ class ChatStory(Story):
                 nonce=received.nonce,
                 model="mini",
                 dialect=_DIALECTS[received.at],
-                reason="rate_limited",
+                reason=reason,
             )
         )
         return self.answered(received, b"{}", status, headers=headers)

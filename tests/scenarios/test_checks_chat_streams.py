@@ -6,7 +6,7 @@ import pytest
 
 from fakes.journal import Received
 from scenarios.checks import Verdict
-from scenarios.history import Escaped, LinkChanged
+from scenarios.history import Calm, Escaped, LinkChanged
 from tests.scenarios.chat_kit import HOLD, SECOND, ChatStory, breaches, verdict
 
 
@@ -189,13 +189,13 @@ def test_a_plain_call_to_each_model_succeeds_afterwards() -> None:
     told = ChatStory()
     told.calm = False
     history = [(1, "small", 200), (2, "large", 503)]
-    from scenarios.history import Calm
-
     told.add(Calm(t_us=told.tick(), at="world"))
     for number, model, status in history:
         sent = told.asks(number, model=model, op="probe")
         told.hears(sent, status)
     assert "the model large" in breaches("alive-afterwards", told)
+    told.refuses(told.reaches(2, accepted=False), reason="tokens")
+    assert verdict("alive-afterwards", told) is Verdict.HOLDS  # its own limit, and no fault of anybody
 
 
 # --- reach --------------------------------------------------------------------------------------------
