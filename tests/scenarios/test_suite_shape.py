@@ -44,6 +44,13 @@ QuantumNous/new-api#2050 QuantumNous/new-api#4211
 QuantumNous/new-api#6074 QuantumNous/new-api#2025 elizaOS/eliza#11920 decocms/studio#5761
 screenpipe/screenpipe#5747
 BerriAI/litellm#10011 scaleapi/llm-engine#874 QuantumNous/new-api#6754 nexu-io/open-design#6044
+higress-group/higress#1080 higress-group/higress#3683 BerriAI/litellm#30630 BerriAI/litellm#15740
+tashfeenahmed/freellmapi#845 theopenco/llmgateway#3331 theopenco/llmgateway#3443 BerriAI/litellm#33736
+BerriAI/litellm#36008 BerriAI/litellm#37219 BerriAI/litellm#41344 golang/vulndb#6242 maximhq/bifrost#2844
+BerriAI/litellm#27639 BerriAI/litellm#10037 BerriAI/litellm#27001 wso2/api-platform#2932 PostHog/posthog#45116
+ryokun6/ryos#1858 BerriAI/litellm#34416 Portkey-AI/gateway#165 mlflow/mlflow#25268 tombii/better-ccflare#236
+diegosouzapw/OmniRoute#13836 envoyproxy/ai-gateway#2391 maximhq/bifrost#7034 dativo-io/talon#394
+Mirrowel/LLM-API-Key-Proxy#39 byte5ai/omadia#122
 """)
 
 
@@ -105,9 +112,10 @@ def _acts(loaded: Loaded) -> set[str]:
 
 
 def test_every_hazard_has_a_file(suite: list[Loaded]) -> None:
-    """A1 to A21 are each named by a file at least."""
+    """A1 to A21, B1 to B16 and C1 to C11 are each named by a file at least."""
     hazards = {hazard for loaded in suite for hazard in loaded.scenario.hazards}
-    assert {f"A{number}" for number in range(1, 22)} <= hazards
+    for letter, last in (("A", 21), ("B", 16), ("C", 11)):
+        assert {f"{letter}{number}" for number in range(1, last + 1)} <= hazards
 
 
 def _parts(suite: list[Loaded], kind: type[P]) -> list[P]:
@@ -176,6 +184,9 @@ def test_every_policy_is_declared_both_ways(suite: list[Loaded]) -> None:
     assert seen["task_without_verdict"] >= {"keep_reconciling", "release"}
     assert seen["in_flight"] >= {"conflict", "attach"}
     assert seen["resolve"] == {"none", "resend", "find"}
+    assert seen["ambiguous"] >= {"never_retry", "always_retry"}
+    assert seen["all_open"] >= {"refuse"}
+    assert seen["client_leaves"] >= {"abort"}
 
 
 def _choices(config: dict[str, object]) -> Iterator[tuple[str, str]]:
