@@ -101,6 +101,7 @@ class DeclaredChat:
     all_open: str = "emergency"
     cache: Cache | None = None
     debug_body: int = 0
+    log_keep_us: int = 7 * 86_400 * _SECOND_US
 
     @property
     def answer_within_us(self) -> int:
@@ -180,6 +181,7 @@ class DeclaredChat:
                 str(cache.get("hit", "free")),
             ),
             debug_body=_size(log, "body", 0),
+            log_keep_us=_span(log, "keep", cls.log_keep_us),
         )
 
 

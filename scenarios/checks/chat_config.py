@@ -14,10 +14,11 @@ from scenarios.checks.parts import rows
 from scenarios.checks.reading import read_json
 from scenarios.declared import Declared
 from scenarios.declared_chat import DeclaredChat
-from scenarios.history import History, Observed
+from scenarios.history import GatewayLogged, History, Observed
 
 __all__ = ["CHECKS", "config_is_live"]
 
+_GIVEN_UP = "debug-given-up"
 _ROOM_US = 1_500_000  # the way there and back, and what a row takes to be written
 
 
@@ -93,6 +94,8 @@ def _judge_bound(view: ChatView, body: bytes, nonce: str | None, chat: DeclaredC
 def _judge_debug(history: History, chat: DeclaredChat, tally: Tally) -> None:
     if chat.debug_body == 0 or not any(one.what == "debug" and one.final for one in history.of(Observed)):
         return
+    if any(one.event == _GIVEN_UP for one in history.of(GatewayLogged)):
+        return  # there was no room for all of it, and the log says so
     bodies = {str(row["request_id"]) for row, _ in rows(history, "debug")}
     last_us = max((one.t_us for one in history.of(Observed) if one.what == "debug" and one.final), default=0)
     for row, observed in rows(history, "requests"):

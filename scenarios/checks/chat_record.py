@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from scenarios.checks.books import Books
 from scenarios.checks.chat_parts import ChatCall, Work
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.chat_voices import Voices
 from scenarios.checks.finding import Check, Tally, check
-from scenarios.checks.parts import Exchange, rows
+from scenarios.checks.parts import Exchange, Row, rows
 from scenarios.checks.reading import read_json
 from scenarios.declared import Declared
 from scenarios.declared_chat import Cache
-from scenarios.history import Heard, History, Observed
+from scenarios.history import GatewayLogged, Heard, History, Observed
 from scenarios.units import amount_text
 
 __all__ = ["CHECKS", "cache_honest", "requests_logged"]
 
 _YOUNG_US = 15_000_000  # a row may wait so long for its batch and for the table to be read
 _CUT_MARK = 256  # what a cut body may be longer by, in marks and masks
+_UNLOGGED = "request-unlogged"  # the event that stands for a row where there was no room for one
 _OF_THE_TELLING = ("stream", "stream_options")
 _NOT_WHOLE = frozenset(
     {"content_filter", "incomplete", "length", "MAX_TOKENS", "max_tokens", "pause_turn", "refusal", "SAFETY"}
@@ -30,8 +32,9 @@ _NOT_WHOLE = frozenset(
 @check("requests-logged", "record")
 def requests_logged(history: History, declared: Declared, tally: Tally) -> None:
     """Every request to a route of chat that was answered, a refused one too, has exactly one row in the
-    request log, with its true status, account and charge, also through a crash and an outage of the store;
-    bodies are kept only where the debug log is on, and no longer than declared."""
+    request log, with its true status, account and charge, also through a crash and an outage of the store,
+    for as long as declared; one for which there was no room is told of by a line of the log. Bodies are kept
+    only where the debug log is on, and no longer than declared."""
     chat = declared.chat
     readings = [one for one in history.of(Observed) if one.final and one.what == "requests"]
     if chat is None or not readings:
@@ -39,9 +42,12 @@ def requests_logged(history: History, declared: Declared, tally: Tally) -> None:
     view, books = ChatView.of(history, declared), Books.of(history, declared)
     counted = Counter(str(row["request_id"]) for one in readings[-1:] for row in one.rows)
     logged = {str(row["request_id"]): (row, observed) for row, observed in rows(history, "requests")}
+    read_us = readings[-1].t_us
+    since_us, until_us = read_us - chat.log_keep_us + _YOUNG_US, read_us - _YOUNG_US
+    told = "\n".join(one.text for one in history.of(GatewayLogged) if one.event == _UNLOGGED)
     for request_id, exchange in view.asking.items():
         answered = exchange.answered
-        if exchange.sent.t_us > readings[-1].t_us - _YOUNG_US:
+        if not since_us <= exchange.sent.t_us <= until_us or request_id in told:
             continue
         if answered is None and request_id not in logged:
             continue  # what was cut off may have ended with its replica
@@ -64,14 +70,22 @@ def requests_logged(history: History, declared: Declared, tally: Tally) -> None:
                 f"{amount_text(int(row['amount_nanos'] or 0))}, and {amount_text(charged)} was charged"
             )
         if wrong:
-            tally.breach(f"request {request_id} is logged with {'; '.join(wrong)}", exchange.sent, observed)
+            tally.breach(
+                f"request {request_id} is logged with {'; '.join(wrong)}",
+                exchange.sent,
+                _narrowed(observed, row),
+            )
     for call in view.calls.values():
-        known = call.call_id in logged or call.open or call.outcome == "lost"
-        if not tally.keeps(
-            known or int(call.row["created_us"]) - declared.epoch_us > view.read_us - _YOUNG_US
-        ):
+        if not since_us <= int(call.row["created_us"]) - declared.epoch_us <= until_us:
+            continue
+        known = call.call_id in logged or call.open or call.outcome == "lost" or call.call_id in told
+        if not tally.keeps(known):
             tally.breach(f"call {call.call_id} has no row in the request log", call.fact)
     _judge_debug(history, chat.debug_body, tally)
+
+
+def _narrowed(observed: Observed, row: Row) -> Observed:
+    return replace(observed, rows=(row,))
 
 
 def _is_lost(call: ChatCall | None) -> bool:

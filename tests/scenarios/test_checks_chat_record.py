@@ -7,6 +7,7 @@ import pytest
 
 from scenarios.checks import Verdict
 from scenarios.declared import Declared
+from scenarios.history import GatewayLogged
 from tests.scenarios.chat_kit import COST, HOLD, SECOND, ChatStory, breaches, chat_config, verdict
 
 CACHE = {"cache": {"ttl": "1m"}}
@@ -50,6 +51,24 @@ def test_a_call_whose_caller_left_is_logged_too() -> None:
         told.noted(2, outcome=outcome, amount_nanos=0)
         told.requests.pop()
         assert verdict("requests-logged", told) is expected
+
+
+def test_a_row_is_kept_as_long_as_declared() -> None:
+    """An hour has gone by since the call."""
+    for keep, expected in (("7d", Verdict.BROKEN), ("1m", Verdict.UNTESTED)):
+        told = ChatStory.under(request_log={"keep": keep})
+        told.served(1)
+        told.requests.clear()
+        assert verdict("requests-logged", told) is expected
+
+
+def test_a_request_without_room_is_told_of() -> None:
+    """A line of the log stands for its row."""
+    told = ChatStory()
+    told.served(1)
+    told.requests.clear()
+    told.add(GatewayLogged(t_us=told.tick(), at="gateway-0", event="request-unlogged", text="id=c1"))
+    assert verdict("requests-logged", told) is Verdict.HOLDS
 
 
 def test_bodies_are_kept_as_declared() -> None:
