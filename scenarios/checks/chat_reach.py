@@ -6,6 +6,7 @@ from collections import defaultdict
 from types import MappingProxyType
 from typing import Any
 
+from scenarios.checks.chat_parts import ChatCall
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.chat_voices import Voices
 from scenarios.checks.finding import Tally
@@ -126,7 +127,8 @@ def chat_tenants(history: History, declared: Declared, tally: Tally) -> None:
 
 def chat_errors(history: History, declared: Declared, tally: Tally) -> None:
     """Part of error-mapped: status, code and shape are those of the caller's protocol; a success has the
-    shape of one; and what a backend holds against the gateway's own key is not told as the caller's."""
+    shape of one; what a backend holds against the gateway's own key is not told as the caller's; and an SDK
+    is told not to try again by itself what a retry could double."""
     if declared.chat is None:
         return
     view = ChatView.of(history, declared)
@@ -139,6 +141,7 @@ def chat_errors(history: History, declared: Declared, tally: Tally) -> None:
         if not tally.keeps(wrong is None):
             tally.breach(f"a {got.status} of {exchange.sent.path}: {wrong}", exchange.sent, got)
     for call in view.calls.values():
+        _judge_retry(call, tally)
         asked, work = call.exchange, call.last.work if call.last is not None else None
         if asked is None or asked.answered is None or work is None or work.answered is None:
             continue
@@ -152,6 +155,19 @@ def chat_errors(history: History, declared: Declared, tally: Tally) -> None:
                 asked.sent,
                 asked.answered,
             )
+
+
+def _judge_retry(call: ChatCall, tally: Tally) -> None:
+    """Where some attempt has no verdict, or the gateway itself has tried as often as it may."""
+    got = None if call.exchange is None else call.exchange.answered
+    if call.exchange is None or got is None or got.status is None or got.status < 500:
+        return
+    doubtful = any(attempt.row["ambiguous"] for attempt in call.attempts)
+    if call.outcome != "failed" or not (doubtful or call.row["reason"] == "attempts"):
+        return
+    if not tally.keeps(call.exchange.says.get("x-should-retry") == "false"):
+        why = "may have been done" if doubtful else "has been tried as often as is declared"
+        tally.breach(f"call {call.call_id} {why}, and its caller is not told not to retry", got, call.fact)
 
 
 def _success(exchange: Exchange, protocol: str) -> str | None:

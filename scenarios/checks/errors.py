@@ -51,7 +51,8 @@ def error_mapped(history: History, declared: Declared, tally: Tally) -> None:
     """An error is the provider's own, handed on, or one of the gateway's table: its status, its code, its
     one envelope, and a Retry-After where the caller is to come back. Nothing ends in a bare server error.
     A chat is answered in the protocol of its caller, its errors as much as its successes; what a backend
-    holds against the gateway's own key is not told as the caller's fault."""
+    holds against the gateway's own key is not told as the caller's fault; and where a retry could double
+    work, an SDK is told not to retry."""
     chat_errors(history, declared, tally)
     handed = Handed.of(history, declared)
     for failed in history.of(AppFailed):
