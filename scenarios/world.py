@@ -209,7 +209,7 @@ class World:
         return any(self._exchanges(replica) for replica in self.replicas if replica.serving)
 
     def _exchanges(self, replica: Replica) -> int:
-        return self.wire.open_exchanges(src=replica.name) + self.wire.open_exchanges(dst=replica.host)
+        return self.wire.held_by(src=replica.name, dst=replica.host)
 
     def close(self) -> None:
         """Give back what outlives a loop: the connections to the store, however the run ended."""

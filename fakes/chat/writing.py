@@ -1,6 +1,8 @@
 """The bytes of a stream on their way to the connection: cut and encoded as the outcome says.
 
-Writes first and breaks afterwards, and knows what it really handed over. Knows nothing of time.
+Writes first and breaks afterwards, and knows what it really handed over. A length that was declared, true or
+not, is kept: what goes beyond it cannot be written, and where it is not reached the server hangs up. Knows
+nothing of time.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ class Writer:
         self._reply = outcome.reply
         self._limit = outcome.ending.at if outcome.ending.how == "cut" else None
         self._then = outcome.ending.then
+        declared = dict(reversed(outcome.reply.headers)).get("content-length")
+        self._declared = None if declared is None else int(declared)
         self._encoder = _encoder(body) if is_encoded else None
         self._padding = 0 if is_encoded else len(body) - len(plain)
         self._digest = blake2b(digest_size=8)
@@ -70,21 +74,38 @@ class Writer:
             if limit is not None and len(data) >= limit:
                 break
         cut = limit is not None and len(data) >= limit
-        if closing and not cut:
-            data += self._rest()
-        if not await self._body(data[:limit] if cut else data, more=cut or not closing):
+        data = data[:limit] if cut else data + (self._rest() if closing else b"")
+        room = None if self._declared is None else self._declared - self._written
+        if room is not None and (len(data) > room or (len(data) == room and (cut or not closing))):
+            return await self._stopped(data, room, passed, tally)
+        short = room is not None and len(data) < room
+        if not await self._body(data, more=cut or short or not closing):
             return False
         for event in passed:
             tally.handed_over(event)
         if cut:
             return await self._broken(self._then)
-        self._ended = closing
+        self._ended = closing and not short
         return True
+
+    async def _stopped(self, data: bytes, room: int, passed: Sequence[Event], tally: Tally) -> Literal[False]:
+        """The declared length is reached before the end."""
+        if await self._body(data[:room], more=False):
+            size = 0
+            for event in passed:
+                size += len(event.data)
+                if size <= room:
+                    tally.handed_over(event)
+            self._ended_by = "server"
+        self.cut = True
+        return False
 
     async def end(self, how: str) -> None:
         """The end of the answer, clean or not, where the last write was not it."""
         if how in ("close", "reset"):
             await self._broken(how)
+        elif not self._ended and self._written < (self._declared or 0):
+            await self._broken("close")
         elif not self._ended:
             await self._body(b"", more=False)
             self._ended = True

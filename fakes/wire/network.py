@@ -127,6 +127,14 @@ class Wire:
             for client in self._open.values()
         )
 
+    def held_by(self, *, src: str, dst: str) -> int:
+        """Exchanges that one machine itself is not done with: as a client, or as the host of an app."""
+        return sum(
+            (client.link.src == src and not client.done)
+            or (client.link.dst == dst and client.server is not None and not client.server.done)
+            for client in self._open.values()
+        )
+
     def serving(self, host: str) -> int:
         """Exchanges whose app at `host` has not returned: what a graceful stop waits for."""
         return sum(

@@ -50,6 +50,33 @@ def test_a_cut_by_bytes(how: str) -> None:
     assert (stage.answered.body_bytes, stage.answered.complete) == (place, False)
 
 
+def test_a_declared_length_beyond_the_stream() -> None:
+    """Every event is handed over, and then the server can only hang up."""
+    whole = ask()[0].body
+    heard, stage = ask({"answer_headers": {"set": {"content-length": "100000"}}})
+    assert heard.body == whole
+    assert isinstance(heard.error, ProtocolBroken)
+    assert (stage.ended.delivered, stage.ended.complete) == (5, True)
+    assert (stage.answered.body_bytes, stage.answered.complete) == (len(whole), False)
+
+
+@pytest.mark.parametrize("length", [0, 10, 300])
+def test_a_declared_length_within_the_stream(length: int) -> None:
+    """No more than so many bytes go out, and to a careless client that is a clean end."""
+    whole = ask()[0].body
+    heard, stage = ask({"answer_headers": {"set": {"content-length": str(length)}}})
+    assert (heard.body, heard.error) == (whole[:length], None)
+    assert (stage.ended.complete, stage.answered.complete) == (False, False)
+
+
+def test_a_declared_length_that_is_the_streams() -> None:
+    """Nothing happens."""
+    whole = ask()[0].body
+    heard, stage = ask({"answer_headers": {"set": {"content-length": str(len(whole))}}})
+    assert (heard.body, heard.error) == (whole, None)
+    assert (stage.ended.complete, stage.answered.complete) == (True, True)
+
+
 def test_a_cut_of_an_answer_in_one_piece() -> None:
     """All of it is billed."""
     heard, stage = ask({"cut": {"fraction": "0.5"}}, stream=False)

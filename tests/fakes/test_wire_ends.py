@@ -191,6 +191,28 @@ def test_a_client_that_leaves_is_told_to_the_app() -> None:
     assert told == [(310_000, "http.disconnect")]
 
 
+def test_an_app_that_works_on_holds_only_its_own_end() -> None:
+    """A client that left is done with the exchange, though its server is not."""
+
+    async def main() -> None:
+        wire = Wire(current_loop())
+        wire.attach("a.test", working)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await DirectClient(wire, "client").request("GET", URL)
+        await asyncio.sleep(1)
+        assert wire.open_exchanges() == 1
+        assert wire.held_by(src="client", dst="client.test") == 0
+        assert wire.held_by(src="a", dst="a.test") == 1
+        await asyncio.sleep(60)
+        assert wire.held_by(src="a", dst="a.test") == 0
+
+    async def working(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(30)
+
+    run_virtual(main)
+
+
 def test_leaving_the_block_is_leaving_the_stream() -> None:
     """Starlette stops a stream whose client has gone; its generator is closed."""
     closed: list[int] = []
