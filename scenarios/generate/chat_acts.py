@@ -79,7 +79,7 @@ _REFUSES = seldom(either("I cannot help with that."))
 _SAYS = fields(
     text=seldom(either(*_TEXTS)),
     words=sometimes(either(1, 0, 5, 40)),
-    calls=seldom(whole(0, 3)),
+    calls=sometimes(whole(0, 3)),
 )
 _ENDS = fields(reasoning=seldom(either(1, 8, 30)), finish=seldom(_one_of(Finish)))
 _PROMPT = sometimes(either(40, 1, 0, 201, 5_000))

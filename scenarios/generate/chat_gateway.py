@@ -108,6 +108,7 @@ _LOG = fields(
     body=sometimes(either("64KiB", "200B", 0)),
     batch=sometimes(either(100, 1, 5)),
     every=sometimes(either("1s", "100ms", "5s")),
+    keep=sometimes(either("7d", "30s", "5m")),
 )
 _LIMITS = group(
     request_body=either("4KiB", "64KiB"), answer_body=either("4KiB", "64KiB"), requests=either(8, 20)

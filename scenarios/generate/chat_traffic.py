@@ -85,7 +85,7 @@ _MANNER = fields(
         )
     ),
 )
-_SHOWN = fields(tools=seldom(either(True)), image=seldom(either(True)))
+_SHOWN = fields(tools=sometimes(either(True)), image=seldom(either(True)))
 _STREAM = either("never", "always", "half")
 _ENOUGH = seldom(either(3, 1, 10))
 _RETRY = sometimes(

@@ -21,8 +21,8 @@ from scenarios.model import ChatProviderPart, ChatTraffic, ProviderPart, Scenari
 from scenarios.model_chat import ChatProtocol, ChatVia, ChatWire
 
 DRAWS = 400
-FIXED = {"keep", "dialect", "base_url", "key"}
-"""What is not drawn: how long the log keeps its rows, and who the backends are."""
+FIXED = {"dialect", "base_url", "key"}
+"""What is not drawn: who the backends are."""
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,12 @@ from scenarios.sabotage.registry import named
 from scenarios.sabotage.swap import applied
 from scenarios.sweep import Job, play_job
 
-# A key is seen twice only where an answer was lost, and the submit sent again.
-COMPANY = {"idempotency": ("accepted_and_lost",)}
+# A key is seen twice only where an answer was lost, and the submit sent again; a tool is called where an act
+# says so.
+COMPANY = {"idempotency": ("accepted_and_lost",), "broken_tool_call": ("completes",)}
 ONE_KIND = [
     *(Kinds(provider=(kind, *COMPANY.get(kind, ()))) for kind in EVERY_KIND.provider),
-    *(Kinds(chat=(kind,)) for kind in EVERY_KIND.chat),
+    *(Kinds(chat=(kind, *COMPANY.get(kind, ()))) for kind in EVERY_KIND.chat),
     *(Kinds(billing=(kind,)) for kind in EVERY_KIND.billing),
     *(Kinds(links=(kind,)) for kind in EVERY_KIND.links),
     *(Kinds(faults=(kind,)) for kind in EVERY_KIND.faults),
