@@ -1,8 +1,9 @@
 """The search for a witness: which scenario and seed shows a sabotage, and which check says so.
 
-Scenarios that name the hazard come first, with every seed, then all others. A check must call the promise
-broken that the sabotage breaks: an unmet expectation, a crash or an unsound run proves nothing. What is
-found is played once more with the honest gateway; whom a check accuses there disproves the check.
+Scenarios that name the hazard come first, with every seed, then all others; of each, those that require the
+broken promise to be judged. A check must call the promise broken that the sabotage breaks: an unmet
+expectation, a crash or an unsound run proves nothing. What is found is played once more with the honest
+gateway; whom a check accuses there disproves the check.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ def hunt(sabotage: Sabotage, files: Sequence[Loaded], *, seeds: int) -> Hunted:
 
 def _places(sabotage: Sabotage, files: Sequence[Loaded], seeds: int) -> Iterator[tuple[int, Loaded, int]]:
     """How many seeds have been begun by then, the file, the seed."""
-    first = [one for one in files if sabotage.hazard in one.scenario.hazards]
-    rest = [one for one in files if sabotage.hazard not in one.scenario.hazards]
+    likely = sorted(files, key=lambda one: not set(sabotage.witnesses) & set(one.scenario.judge.require))
+    first = [one for one in likely if sabotage.hazard in one.scenario.hazards]
+    rest = [one for one in likely if sabotage.hazard not in one.scenario.hazards]
     begun = 0
     for group in (first, rest):
         for seed in range(seeds):

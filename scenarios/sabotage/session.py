@@ -15,7 +15,7 @@ from scenarios.report.console import Printer
 from scenarios.report.files import write_json
 from scenarios.report.stopwatch import Stopwatch
 from scenarios.sabotage.hunt import Hunt, Hunted, hunted
-from scenarios.sabotage.registry import all_sabotages
+from scenarios.sabotage.registry import HAZARDS, all_sabotages
 from scenarios.sabotage.report import Row, as_json, show
 from scenarios.sabotage.swap import Sabotage
 from scenarios.select import chosen
@@ -43,7 +43,9 @@ def run_sabotage(
     printer, watch = printer or Printer(), Stopwatch()
     sabotages, unknown = wanted(hazards)
     if unknown:
-        printer.console.print(f"no such hazard: {', '.join(unknown)} (A1 … A21, or one face: A8/no-bound)")
+        printer.console.print(
+            f"no such hazard: {', '.join(unknown)} ({HAZARDS[0]} … {HAZARDS[-1]}, or one face: A8/no-bound)"
+        )
         return 2
     try:
         within = tuple(chosen([], None) if files is None else files)

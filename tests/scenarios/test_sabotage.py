@@ -74,9 +74,9 @@ def test_its_witnesses_are_checks(sabotage: Sabotage) -> None:
 
 
 def test_every_hazard_has_a_sabotage() -> None:
-    """A1 to A21, each at least once, in this order, and no other."""
+    """A1 to A21, B1 to B16 and C1 to C11, each at least once, in this order, and no other."""
     assert tuple(dict.fromkeys(one.hazard for one in all_sabotages())) == HAZARDS
-    assert len(HAZARDS) == 21
+    assert (len(HAZARDS), HAZARDS[20], HAZARDS[36], HAZARDS[-1]) == (48, "A21", "B16", "C11")
 
 
 def test_every_hazard_has_a_scenario() -> None:
