@@ -371,6 +371,13 @@ def test_the_first_output_figure_of_a_message_is_none(deltas: list[dict[str, Any
     assert done.usage == Unmetered("missing")
 
 
+def test_the_first_output_figure_of_a_message_bounds_nothing() -> None:
+    """A prompt that met a filter brought nothing, whatever the message began with."""
+    (*_, done) = message_stream({"input_tokens": 100, "output_tokens": 1}, {"output_tokens": 0})
+    assert isinstance(done, Done)
+    assert done.usage == Usage(input=100)
+
+
 SPLIT = {"ephemeral_5m_input_tokens": 200, "ephemeral_1h_input_tokens": 300}
 FULL = Usage(input=100, cache_read=2000, cache_write_5m=200, cache_write_1h=300, output=90)
 

@@ -7,6 +7,7 @@ ends with `message_stop`; one without was cut.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from refgate.dialects.anthropic.answer import STOP_REASONS, tier_of
@@ -165,6 +166,8 @@ class StreamReader(Watch):
         if isinstance(delta.get("stop_sequence"), str):
             self._sequence = delta["stop_sequence"]
         usage = said.get("usage")
-        if as_map(usage).get("output_tokens") is not None:
+        if not self._counted_on and as_map(usage).get("output_tokens") is not None:
             self._counted_on = True
+            if isinstance(self.usage, Usage):  # what was provisional bounds nothing
+                self.usage = replace(self.usage, output=0, reasoning=0)
         self._lay(usage)
