@@ -82,17 +82,20 @@ class SqliteChats:
             0,
             new.now_us,
         )
-        with self._database.write() as cx:
+
+        def write(cx: sqlite3.Connection) -> Refused | None:
             refused = set_aside(cx, new.account, new.hold_nanos)
             if refused is None:
                 cx.execute(_INSERT, _new_row(new, hold.hold_id))
                 open_hold(cx, hold, provider="chat")
             return refused
 
+        return await self._database.together(write)
+
     async def begin(
         self, attempt: ChatAttempt, *, ended: AttemptEnd | None = None, lease_until_us: int
     ) -> bool:
-        with self._database.write() as cx:
+        def write(cx: sqlite3.Connection) -> bool:
             if ended is not None:
                 _end_attempt(cx, ended)
             values = (attempt.number, attempt.attempt_id, lease_until_us, attempt.call_id)
@@ -101,10 +104,13 @@ class SqliteChats:
             cx.execute(_ATTEMPT, _attempt_row(attempt))
             return True
 
+        return await self._database.together(write)
+
     async def settle(self, call_id: str, end: ChatEnd, *, attempt: AttemptEnd | None, now_us: int) -> bool:
         if not 0 <= end.amount_nanos <= NANOS_MAX:
             raise ValueError("a charge is between 0 and NANOS_MAX")
-        with self._database.write() as cx:
+
+        def write(cx: sqlite3.Connection) -> bool:
             if attempt is not None:
                 _end_attempt(cx, attempt)
             # All of it is fetched: a statement that is not finished would stand in the way of the commit.
@@ -125,6 +131,8 @@ class SqliteChats:
             )
             assert finalized, "the hold of an open call is open: they begin and end together"
             return True
+
+        return await self._database.together(write)
 
     async def keep(self, call_id: str, *, lease_until_us: int) -> bool:
         with self._database.single() as cx:

@@ -2,19 +2,30 @@
 
 A transaction is one `with` block without an await. It commits as the block is left, and anything
 raised inside, a power cut included, leaves nothing of it behind. What is one statement needs no block of
-its own: SQLite makes it a transaction. Knows no table but the guard's.
+its own: SQLite makes it a transaction. What is written on every call's way is written `together` with what
+others write at that moment: they share a commit, which is what a write costs, and nothing else. Knows no
+table but the guard's.
 """
 
+from __future__ import annotations
+
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any, TypeVar
 
 from refgate.ports import StoreUnavailable
 from refgate.store.schema import is_current, migrate
 
 __all__ = ["Database", "open_database"]
+
+T = TypeVar("T")
+
+_TOGETHER_MAX = 256
 
 _BUSY_MS = 2_000
 # Replicas hold the write lock for a fraction of a millisecond. The wait blocks the loop, so its
@@ -46,6 +57,7 @@ class Database:
         self._cx: sqlite3.Connection | None = None
         self._closed = False
         self._alone = _Statements(self)
+        self._waiting: list[_Work] = []
 
     def write(self) -> AbstractContextManager[sqlite3.Connection]:
         """A write transaction. Raises StoreUnavailable where it could not be carried out."""
@@ -58,6 +70,45 @@ class Database:
     def read(self) -> AbstractContextManager[sqlite3.Connection]:
         """For single statements: each sees one committed state."""
         return self._alone
+
+    async def together(self, write: Callable[[sqlite3.Connection], T]) -> T:
+        """A write transaction that shares its commit with those that are asked for at the same moment.
+
+        It stands alone all the same: what one of them raises undoes that one only. `write` may be called
+        again, after its first effects were undone.
+        """
+        work = _Work(write, asyncio.get_running_loop().create_future())
+        self._waiting.append(work)
+        if len(self._waiting) == 1:
+            try:
+                await asyncio.sleep(0)  # whoever else is ready to write joins meanwhile
+            except asyncio.CancelledError:
+                self._write_waiting()  # the others wait for it
+                work.forget()
+                raise
+            self._write_waiting()
+        done: T = await work.done
+        return done
+
+    def _write_waiting(self) -> None:
+        """Everything that waits, each once, in the order it came."""
+        waiting, self._waiting = self._waiting, []
+        for begin in range(0, len(waiting), _TOGETHER_MAX):
+            group = waiting[begin : begin + _TOGETHER_MAX]
+            if len(group) == 1 or not self._written_as_one(group):
+                for work in group:
+                    work.attempt(self)
+
+    def _written_as_one(self, group: list[_Work]) -> bool:
+        """One transaction for all of them; False, and nothing kept, where anything in it failed."""
+        try:
+            with self.write() as cx:
+                results = [work.write(cx) for work in group]
+        except Exception:  # whose it is shows when each is tried alone
+            return False
+        for work, result in zip(group, results, strict=True):
+            work.resolve(result)
+        return True
 
     def close(self) -> None:
         self._closed = True
@@ -96,6 +147,34 @@ class Database:
         cx, self._cx = self._cx, None
         if cx is not None:
             _close(cx)
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    """One transaction that waits for its commit: made also where whoever asked for it has gone by then."""
+
+    write: Callable[[sqlite3.Connection], Any]
+    done: asyncio.Future[Any]
+
+    def attempt(self, database: Database) -> None:
+        """By itself."""
+        try:
+            with database.write() as cx:
+                result = self.write(cx)
+        except Exception as failure:
+            if not self.done.done():
+                self.done.set_exception(failure)
+            return
+        self.resolve(result)
+
+    def resolve(self, result: object) -> None:
+        if not self.done.done():
+            self.done.set_result(result)
+
+    def forget(self) -> None:
+        """Nobody asks any more how it went."""
+        if self.done.done() and not self.done.cancelled():
+            self.done.exception()
 
 
 class _Statements:

@@ -22,7 +22,8 @@ from refgate.ledger.books import Grant
 from refgate.ports import Refused
 from refgate.store.chats import SqliteChats
 from tests.refgate.chats_kit import ChatFile, attempt_end, chat_attempt, new_chat
-from tests.refgate.ledger_kit import CommitFault, Cut, drive
+from tests.refgate.ledger_kit import CommitFault, Cut
+from tests.refgate.ledger_kit import drive_together as drive
 
 ACCOUNTS = {"alice": Grant(1_000), "bob": Grant(700, budget_nanos=500)}
 PICK = st.integers(min_value=0, max_value=10**6)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +33,18 @@ def drive(coro: Coroutine[Any, Any, T]) -> T:
         return result
     coro.close()
     raise AssertionError("the coroutine suspended")
+
+
+def drive_together(coro: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for whoever writes at the same moment: nobody, here."""
+    return _loop().run_until_complete(coro)
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    atexit.register(loop.close)
+    return loop
 
 
 class FaultyConnection(sqlite3.Connection):

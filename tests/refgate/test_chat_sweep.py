@@ -26,7 +26,8 @@ from refgate.store.chats import SqliteChats
 from refgate.store.database import Database
 from tests.refgate import edge_kit
 from tests.refgate.chats_kit import ChatFile, attempt_end, chat_attempt, new_chat, served
-from tests.refgate.ledger_kit import connect, drive
+from tests.refgate.ledger_kit import connect
+from tests.refgate.ledger_kit import drive_together as drive
 
 S = 1_000_000
 PRICES = parse_price_list(
@@ -45,13 +46,13 @@ def file(tmp_path: Path) -> Iterator[ChatFile]:
     made.close()
 
 
-def left_lying(chats: SqliteChats, call_id: str = "c1", attempts: int = 1, **changes: Any) -> None:
+async def left_lying(chats: SqliteChats, call_id: str = "c1", attempts: int = 1, **changes: Any) -> None:
     told = {"hold_nanos": 90_000, "prompt_tokens": 12, "lease_until_us": 30 * S, **changes}
-    assert drive(chats.admit(new_chat(call_id, **told))) is None
+    assert await chats.admit(new_chat(call_id, **told)) is None
     for number in range(1, attempts + 1):
         ended = attempt_end(call_id, number - 1, failure="server", status=500) if number > 1 else None
-        assert drive(
-            chats.begin(chat_attempt(call_id, number), ended=ended, lease_until_us=told["lease_until_us"])
+        assert await chats.begin(
+            chat_attempt(call_id, number), ended=ended, lease_until_us=told["lease_until_us"]
         )
 
 
@@ -60,7 +61,7 @@ def judged(
 ) -> tuple[ChatEnd, AttemptEnd | None]:
     """How a call with so many attempts ends."""
     chats = file.replica()
-    left_lying(chats, attempts=attempts, **changes)
+    drive(left_lying(chats, attempts=attempts, **changes))
     (call,) = drive(chats.abandoned(now_us=10**15, lease_until_us=10**15 + 1, limit=9))
     return verdict(prices, chat, call, now_us=7)
 
@@ -97,7 +98,7 @@ def test_what_was_sent_costs_what_is_declared(
 def test_the_price_is_that_of_the_attempt_that_was_lost(file: ChatFile) -> None:
     """Of its model, when it began: not of the day of the sweep, nor of the call's."""
     chats = file.replica()
-    left_lying(chats, attempts=0)
+    drive(left_lying(chats, attempts=0))
     drive(chats.begin(chat_attempt(started_us=JUNE_US), lease_until_us=1))
     (call,) = drive(chats.abandoned(now_us=JUNE_US, lease_until_us=JUNE_US + 1, limit=9))
     end, _ = verdict(PRICES, Chat(), call, now_us=JUNE_US)
@@ -162,9 +163,9 @@ def test_abandoned_calls_are_settled_when_their_lease_is_over(file: ChatFile) ->
 
     async def story(world: World) -> None:
         chats = file.replica()
-        left_lying(chats, "c1")
-        left_lying(chats, "c2", attempts=0)
-        left_lying(chats, "c3")
+        await left_lying(chats, "c1")
+        await left_lying(chats, "c2", attempts=0)
+        await left_lying(chats, "c3")
         assert await chats.settle("c3", served(300), attempt=attempt_end("c3"), now_us=1)
         sweep = world.sweep()
         await asyncio.sleep(29)
@@ -195,7 +196,7 @@ def test_replicas_settle_each_call_once(file: ChatFile) -> None:
     async def story(world: World) -> None:
         chats = file.replica()
         for number in range(40):
-            left_lying(chats, f"c{number}", hold_nanos=20_000)
+            await left_lying(chats, f"c{number}", hold_nanos=20_000)
         sweeps = [world.sweep(at_once=3) for _ in range(3)]
         await asyncio.sleep(40)
         assert sorted(world.lost()) == sorted(f"c{number}" for number in range(40))
@@ -211,7 +212,7 @@ def test_a_store_that_is_away_is_waited_for(file: ChatFile) -> None:
     """Nothing is lost, and nothing is settled twice, when it is back."""
 
     async def story(world: World) -> None:
-        left_lying(file.replica(), lease_until_us=1)
+        await left_lying(file.replica(), lease_until_us=1)
         sweep = world.sweep()
         world.away = True
         await asyncio.sleep(20)
@@ -240,8 +241,8 @@ def test_one_call_that_cannot_be_settled_keeps_no_other_waiting(
 
     async def story(world: World) -> None:
         chats = file.replica()
-        left_lying(chats, "c1", lease_until_us=1)
-        left_lying(chats, "c2", lease_until_us=1)
+        await left_lying(chats, "c1", lease_until_us=1)
+        await left_lying(chats, "c2", lease_until_us=1)
         sweep = world.sweep()
         await asyncio.sleep(6)
         assert world.lost() == ["c2"]
@@ -268,7 +269,7 @@ def test_a_gateway_with_models_sweeps(tmp_path: Path) -> None:
 
     async def story(world: edge_kit.World) -> None:
         database = Database(lambda: connect(world.path))
-        left_lying(SqliteChats(database), lease_until_us=world.loop.wall_us() + 20 * S)
+        await left_lying(SqliteChats(database), lease_until_us=world.loop.wall_us() + 20 * S)
         database.close()
         await asyncio.sleep(30)
         (row,) = await world.rows("chats")

@@ -18,7 +18,8 @@ from refgate.ports import Refused, StoreUnavailable
 from refgate.store.chats import SqliteChats
 from refgate.store.schema import APPLICATION_ID, MIGRATIONS
 from tests.refgate.chats_kit import METERING, USAGE, ChatFile, attempt_end, chat_attempt, new_chat, served
-from tests.refgate.ledger_kit import CommitFault, Cut, connect, drive, new_call
+from tests.refgate.ledger_kit import CommitFault, Cut, connect, new_call
+from tests.refgate.ledger_kit import drive_together as drive
 
 LATER_US = 10**12
 
