@@ -1,4 +1,4 @@
-"""Safeguards taken out one by one, for the promises that no hazard of the list A1 to A21 breaks."""
+"""Safeguards taken out one by one, for the promises that no hazard breaks, or none breaks for tasks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from starlette.responses import Response
 from starlette.types import Send
 
 from refgate import gateway, upstream
+from refgate.chat import settling
+from refgate.chat.patience import Patience, Phase
+from refgate.chat.pricing import Charge
+from refgate.chat.records import ChatOutcome
+from refgate.chat.settling import Ending
+from refgate.chat.works import Call, ChatWorks
 from refgate.errors import Refusal, envelope
 from refgate.flows import answers, submit
 from refgate.flows.answers import respond
@@ -30,6 +36,8 @@ _enter = postings.enter
 _claim = SqliteStore.claim
 _ask = Upstream.ask
 _relay = Forwarded._relay
+_charge = settling._charge
+_phase = Patience.phase
 _HOUR_US = 3_600_000_000
 _CENT = 10_000_000
 _ANSWERS = itertools.count()
@@ -127,6 +135,21 @@ def _in_no_envelope(refusal: Refusal) -> Answer:
     return replace(envelope(refusal), body=refusal.message.encode())
 
 
+def _streams_cost_more(works: ChatWorks, call: Call, ending: Ending) -> Charge | None:
+    made = _charge(works, call, ending)
+    if made is None or not call.asked.stream:
+        return made
+    return replace(made, amount_nanos=2 * made.amount_nanos)
+
+
+def _who_leaves_pays_nothing(works: ChatWorks, call: Call, ending: Ending) -> Charge | None:
+    return None if ending.outcome is ChatOutcome.LEFT else _charge(works, call, ending)
+
+
+def _twice_as_patient(self: Patience, phase: Phase, us: int) -> None:
+    _phase(self, phase, 2 * us)
+
+
 BROKEN = {
     "money-is-conserved": Swap(postings, _enter, _one_side_only),
     "budget-never-exceeded": Swap(postings, postings._HOLD, _ALWAYS_ROOM),
@@ -140,6 +163,9 @@ BROKEN = {
     "no-truncated-success": Swap(Forwarded, _relay, _ended_as_whole),
     "egress-allow-listed": Swap(Asked, Asked.outgoing, _joined_without_a_slash),
     "error-mapped": Swap(answers, envelope, _in_no_envelope),
+    "stream-parity": Swap(settling, _charge, _streams_cost_more),
+    "disconnect-policy-kept": Swap(settling, _charge, _who_leaves_pays_nothing),
+    "config-is-live": Swap(Patience, _phase, _twice_as_patient),
     "deterministic": Swap(submit, respond, _numbered),
 }
 """Promise → the safeguard that keeps it, taken out."""
