@@ -8,15 +8,17 @@ import pytest
 
 from scenarios.checks import Verdict, all_checks
 from scenarios.load import Loaded
+from scenarios.model import ChatProviderPart
 from scenarios.reference import Reference
 from scenarios.run import play
 from scenarios.sabotage.hunt import hunt
 from scenarios.sabotage.registry import all_sabotages
 from scenarios.sabotage.session import SEEDS
-from scenarios.sabotage.swap import applied
+from scenarios.sabotage.swap import Sabotage, applied
 from scenarios.select import chosen
 from scenarios.sweep import compare
 from tests.scenarios.promises_broken import BROKEN, sabotage
+from tests.scenarios.promises_broken_chats import BROKEN_FOR_CHATS
 
 _OF_TWO_RUNS = "deterministic"
 
@@ -32,6 +34,20 @@ def test_without_its_safeguard_the_promise_is_called_broken(promise: str) -> Non
     found = hunt(sabotage(promise), suite(), seeds=SEEDS)
     assert found.catch is not None, f"survived {found.runs} runs, noticed only by {found.others}"
     assert (found.catch.check, found.catch.accused) == (promise, ())
+
+
+@pytest.mark.parametrize("promise", BROKEN_FOR_CHATS)
+def test_what_tasks_and_chats_share_can_be_broken_for_chats(promise: str) -> None:
+    """In the scenarios that have models: the part of a check that looks at chats judges something, too."""
+    files = [one for one in suite() if any(map(_is_of_models, one.scenario.providers.values()))]
+    swap = BROKEN_FOR_CHATS[promise]
+    found = hunt(Sabotage("-", promise, f"{promise} is not kept", swap, (promise,)), files, seeds=SEEDS)
+    assert found.catch is not None, f"survived {found.runs} runs, noticed only by {found.others}"
+    assert (found.catch.check, found.catch.accused) == (promise, ())
+
+
+def _is_of_models(provider: object) -> bool:
+    return isinstance(provider, ChatProviderPart)
 
 
 def test_two_runs_of_a_gateway_that_counts_for_itself_are_told_apart() -> None:
