@@ -63,6 +63,11 @@ class Tariff:
         exact = self.request * _NANOS + (tokens_in * dearest_in + tokens_out * dearest_out) * _MICRO_NANOS
         return -(-exact.numerator // exact.denominator)
 
+    def least_nanos(self, tokens_out: int) -> int:
+        """The cheapest that so many tokens of text can be, whatever the tier."""
+        cheapest = min(one["output"] for _, one in self.rates)
+        return int(self.request * _NANOS + tokens_out * cheapest * _MICRO_NANOS)
+
 
 @dataclass(frozen=True, slots=True)
 class Prices:

@@ -191,7 +191,7 @@ def least_nanos(work: Work, tariff: Tariff) -> int:
     """What the words alone cost that the provider handed over, by the most careful count of them."""
     if work.ended is None or not work.ended.text:
         return 0
-    return tariff.cost_nanos({"output": len(work.ended.text.split())}) // _WORDS_A_TOKEN
+    return tariff.least_nanos(len(work.ended.text.split())) // _WORDS_A_TOKEN
 
 
 def work_nanos(work: Work, attempt: Attempt, chat: DeclaredChat, epoch_us: int) -> int | None:
