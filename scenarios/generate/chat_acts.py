@@ -34,7 +34,10 @@ from scenarios.generate.acts import PROVIDER_KINDS
 from scenarios.generate.plain import Plain, Word, either, fields, nothing, seldom, sometimes, spans, whole
 from scenarios.generate.scripts import OF_ANY, acts_of
 
-__all__ = ["CHAT_KINDS", "chat_acts", "draw_plan"]
+__all__ = ["CHAT_KINDS", "SELF", "chat_acts", "draw_plan"]
+
+SELF = "{self}"
+"""Stands for the name of the provider that says it."""
 
 _OPS = ("chat", "embed")
 _TEXTS = (
@@ -47,7 +50,7 @@ _TEXTS = (
     "a\n\nevent: error\n",
     "\u2028 end",
 )
-_MESSAGES = ("canary-provider-east is no key", "ü\n\ndata: x", "")
+_MESSAGES = (f"canary-provider-{SELF} is no key", "ü\n\ndata: x", "")
 
 
 def _shown(play: type[Play], field: str) -> Word:

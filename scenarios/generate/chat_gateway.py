@@ -189,7 +189,7 @@ _BALANCE = fields(balance=sometimes(either("random", "sticky")))
 _GATEWAY_DRAIN = fields(drain=sometimes(spans(0, 30_000, by_ms=500)))
 _OF_A_BACKEND = fields(rpm=seldom(either(60, 6, 1)), tpm=seldom(either(2_000, 300)))
 _ACCOUNT = fields(
-    grant=seldom(either("0.02", "0.001", "0")), budget=seldom(either("0.01", "0.003", "0.0002"))
+    grant=seldom(either("0.02", "0.001", "0")), budget=sometimes(either("0.01", "0.003", "0.0002", "1"))
 )
 
 

@@ -73,7 +73,7 @@ _FIELDS: Mapping[str, tuple[Plain, ...]] = MappingProxyType(
 _MANNER = fields(
     words=seldom(either(200, 1)),
     max_tokens=seldom(either(5, 1, 200, 100_000)),
-    leaves_after=seldom(spans(1, 20_000)),
+    leaves_after=seldom(either("300ms", "1s", "5ms", "10s")),
     timeout=seldom(spans(1_000, 90_000, by_ms=1_000)),
     headers=seldom(
         either(
@@ -87,7 +87,7 @@ _MANNER = fields(
 )
 _SHOWN = fields(tools=sometimes(either(True)), image=seldom(either(True)))
 _STREAM = either("never", "always", "half")
-_ENOUGH = seldom(either(3, 1, 10))
+_ENOUGH = either(None, None, None, 3, 1, 10)
 _RETRY = sometimes(
     fields(
         attempts=sometimes(whole(2, 5)),
@@ -100,7 +100,8 @@ _ACCOUNT = either("alice", "bob")
 _THREAD = fields(thread=seldom(either("alice", "bob", "nobody")))
 _TEAM_THREAD = fields(thread=sometimes(either("team-red", "alice", "bob", "team-blue")))
 _STRAY = seldom(either("nobody-has-it", "embed"))
-_SAME, _SAME_WITHOUT_CACHE = sometimes(either(True)), seldom(either(True))
+_ALIKE, _SELDOM_ALIKE = either(False, True), either(*[False] * 7, True)
+_AGAIN = fields(times=whole(2, 4), pause=sometimes(spans(0, 10_000, by_ms=500)))
 _WITH_FIELDS: Mapping[str, Word] = MappingProxyType(
     {protocol: seldom(either(*bodies)) for protocol, bodies in _FIELDS.items()}
 )
@@ -117,7 +118,7 @@ def draw_chat_traffic(draw: DrawFn, gateway: ChatKnown) -> list[Plain]:
 
 def _chats(gateway: ChatKnown) -> Word:
     named, thread = either(*gateway.asked), _TEAM_THREAD if gateway.known.teams else _THREAD
-    same = _SAME if gateway.cached else _SAME_WITHOUT_CACHE
+    alike = _ALIKE if gateway.cached else _SELDOM_ALIKE
 
     def word(draw: DrawFn) -> Plain:
         via, protocol = _WAY(draw)
@@ -127,9 +128,10 @@ def _chats(gateway: ChatKnown) -> Word:
         block |= {} if protocol == "openai_chat" else {"protocol": protocol}
         if protocol != "openai_embeddings":
             block |= {**_streamed(draw), **_SHOWN(draw)}
-        block |= {**arrivals(draw), **thread(draw), **_MANNER(draw)}
+        again = alike(draw)
+        block |= {**({"same": True, **_AGAIN(draw)} if again else arrivals(draw))}
+        block |= {**thread(draw), **_MANNER(draw)}
         more = {
-            "same": same(draw),
             "body": _WITH_FIELDS[protocol](draw),
             "retry": _RETRY(draw) if via == "plain" else None,
             "sdk_retries": None if via == "plain" else _SDK_RETRIES(draw),

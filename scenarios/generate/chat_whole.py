@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from scenarios.generate.chat_acts import chat_acts, draw_plan
+from scenarios.generate.chat_acts import SELF, chat_acts, draw_plan
 from scenarios.generate.chat_gateway import ChatKnown, draw_chat_gateway
 from scenarios.generate.chat_traffic import draw_chat_traffic
 from scenarios.generate.plain import Plain, either, seldom
@@ -60,4 +60,13 @@ def _draw_provider(draw: DrawFn, gateway: ChatKnown, name: str, acts: Sequence[s
         return draw_tasks_of(draw, wire, draw(some(kinds.provider)))
     models = _ANYTHING(draw) or (_ODDLY if name in gateway.odd else None)
     plan = draw_plan(draw, models)
-    return {"wire": wire, "plan": plan, "acts": draw_several(draw, chat_acts, acts, most=_CHAT_ACTS_MAX)}
+    drawn = draw_several(draw, chat_acts, acts, most=_CHAT_ACTS_MAX)
+    return {"wire": wire, "plan": plan, "acts": [_by(name, act) for act in drawn]}
+
+
+def _by(name: str, act: Plain) -> Plain:
+    """The act as this provider plays it: what it says of itself is said by name."""
+    ((kind, does),) = act["do"].items()
+    if "message" not in does:
+        return act
+    return {**act, "do": {kind: {**does, "message": does["message"].replace(SELF, name)}}}
