@@ -20,7 +20,7 @@ from scenarios.generate import chats
 from scenarios.model import ChatProviderPart, ChatTraffic, ProviderPart, Scenario
 from scenarios.model_chat import ChatProtocol, ChatVia, ChatWire
 
-DRAWS = 400
+DRAWS = 600
 FIXED = {"dialect", "base_url", "key"}
 """What is not drawn: who the backends are."""
 
