@@ -128,6 +128,13 @@ class Fault:
         return self.kind in _RETRYABLE
 
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is about this backend's account: others may serve, and this one will not by waiting."""
+        return self.kind in _ACCOUNT
+
+
+_ACCOUNT = frozenset({FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN, FaultKind.NO_MONEY})
 _RETRYABLE = frozenset(
     {
         FaultKind.RATE_LIMITED,

@@ -5,7 +5,8 @@ takes leave from the backend's `Health` as it answers, so that nobody comes in b
 each slip there before asking again. Every answer uses up something that is bounded, so it ends.
 
 A fallback is for when nothing before it is eligible that has not failed in this round. When all that are
-eligible have failed, a new round begins after a backoff. Pure: the caller says what time it is.
+eligible have failed, a new round begins after a backoff. A backend whose account is refused is not asked
+again in this call. Pure: the caller says what time it is.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Plan:
     waits: int = field(default=0, init=False)
     rounds: int = field(default=0, init=False)
     _failed: set[str] = field(default_factory=set, init=False)  # in this round
+    _barred: set[str] = field(default_factory=set, init=False)  # in this call
     _last: str | None = field(default=None, init=False)
     _resting_until_us: int = field(default=0, init=False)
     _cut: bool = field(default=False, init=False)  # the last rest was shorter than it should have been
@@ -74,7 +76,9 @@ class Plan:
                 return Stop("left")
             if last.heard:
                 return Stop("heard")
-            if not last.fault.retryable:
+            if last.fault.elsewhere and self._last is not None:
+                self._barred.add(self._last)
+            if not (last.fault.retryable or (last.fault.elsewhere and self._open())):
                 return Stop("final")
             if last.ambiguous and not self._may_repeat():
                 return Stop("ambiguous")
@@ -84,13 +88,12 @@ class Plan:
         rule = self.policy.ambiguous
         return rule == "always_retry" or (rule == "retry_if_idempotent" and self.idempotent)
 
+    def _open(self) -> set[str]:
+        """The backends that this call may still go to."""
+        return {name for pool in self.pools for name, _ in pool.backends} - self._barred
+
     def _eligible(self, now_us: int) -> set[str]:
-        return {
-            name
-            for pool in self.pools
-            for name, _ in pool.backends
-            if self.health[name].free_us(now_us, self.tokens) <= now_us
-        }
+        return {name for name in self._open() if self.health[name].free_us(now_us, self.tokens) <= now_us}
 
     def _from_pools(self, now_us: int, eligible: set[str]) -> Try:
         """The first pool that has one; the one that just failed only where no pool has another."""
@@ -137,7 +140,7 @@ class Plan:
         """The end of one primary-wait: after its time, or when a primary is free if that is before; and then
         some, so that not all who wait for it come at once.
         """
-        primaries = [name for pool in self.pools if pool.primary for name, _ in pool.backends]
+        primaries = {name for pool in self.pools if pool.primary for name, _ in pool.backends} & self._open()
         if not primaries:
             return None
         soonest_us = min(self.health[name].free_us(now_us, self.tokens) for name in primaries)
@@ -165,10 +168,7 @@ class Plan:
         such. Never the one that has just said no.
         """
         room = {
-            name
-            for pool in self.pools
-            for name, _ in pool.backends
-            if self.health[name].rate.free_us(now_us, self.tokens) <= now_us
+            name for name in self._open() if self.health[name].rate.free_us(now_us, self.tokens) <= now_us
         } - {self._last}
         closed = {name for name in room if self.health[name].breaker.opens_until_us is None}
         return closed - self._failed or room - self._failed or closed or room
@@ -187,8 +187,6 @@ class Plan:
         return Try(slip.backend, lane, pool.name, slip)
 
     def _recovery_us(self, now_us: int) -> int:
-        """From now until the soonest of all backends is free."""
-        free = [
-            self.health[name].free_us(now_us, self.tokens) for pool in self.pools for name, _ in pool.backends
-        ]
-        return min(free) - now_us
+        """From now until the soonest of the backends is free: of all, where none is left to this call."""
+        among = self._open() or {name for pool in self.pools for name, _ in pool.backends}
+        return min(self.health[name].free_us(now_us, self.tokens) for name in among) - now_us

@@ -116,7 +116,7 @@ def test_attempts_are_bounded() -> None:
         (failure(left=True), "left"),
         (failure(heard=True), "heard"),
         (failure(FaultKind.BAD_REQUEST), "final"),
-        (failure(FaultKind.NO_MONEY), "final"),
+        (failure(FaultKind.CONTEXT_OVERFLOW), "final"),
         (failure(FaultKind.TIMEOUT, ambiguous=True), "ambiguous"),
     ],
 )
@@ -126,6 +126,32 @@ def test_what_ends_a_call_at_once(last: Failure, why: str) -> None:
     way = plan(health)
     fails(way, health, last)
     assert way.next(0, last) == Stop(why)  # type: ignore[arg-type]  # one of Why, from the table above
+
+
+@pytest.mark.parametrize("kind", [FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN, FaultKind.NO_MONEY])
+def test_a_refused_account_is_that_of_one_backend(kind: FaultKind) -> None:
+    """The others are asked at once, in order; the refused are not asked again in this call."""
+    health, last = backends(failures_max=99), failure(kind)
+    way = plan(health, policy(attempts_max=9))
+    names, answer = [], way.next(0)
+    while isinstance(answer, Try):
+        health[answer.backend].failed(answer.slip, 0, last.fault, random.Random(9))
+        names.append(answer.backend)
+        answer = way.next(0, last)
+    assert answer == Stop("final")
+    assert (set(names[:2]), names[2:]) == ({"a", "b"}, ["c"])
+
+
+def test_a_refused_account_is_not_asked_in_the_next_round() -> None:
+    """One backend is refused its credential, the other is merely down: only that one is tried again."""
+    health = backends("a", "b", failures_max=99)
+    way = plan(health, policy(attempts_max=9), pools=POOLS[:1])
+    refused = fails(way, health, failure(FaultKind.UNAUTHORIZED)).backend
+    down = tried(way.next(0, failure(FaultKind.UNAUTHORIZED)))
+    health[down.backend].failed(down.slip, 0, failure().fault, random.Random(9))
+    rest = way.next(0, failure())
+    assert isinstance(rest, Wait)
+    assert tried(way.next(rest.until_us)).backend == down.backend != refused
 
 
 @pytest.mark.parametrize(
