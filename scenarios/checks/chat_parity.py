@@ -18,6 +18,11 @@ from scenarios.units import amount_text
 
 __all__ = ["CHECKS", "disconnect_policy_kept", "stream_parity"]
 
+_ON_THE_WAY_US = 500_000  # what the news of a leave may take to come
+_MALFORMED = "malformed"
+_UNREADABLE = (_MALFORMED, "no_finish")
+"""Acts after which a stream has no end that could be believed."""
+
 
 @check("stream-parity", "money")
 def stream_parity(history: History, declared: Declared, tally: Tally) -> None:
@@ -98,7 +103,8 @@ def disconnect_policy_kept(history: History, declared: Declared, tally: Tally) -
                 charged == worth or bool(call.flags & TELLING)
             )
             bounds = f"{amount_text(min(least, held, worth))} to {amount_text(most)}, flagged"
-        if charged == 0 and (work.ended.delivered == 0 or _heard_nothing(call)):
+        unsaid = work.ended.delivered == 0 or _heard_nothing(call)
+        if charged == 0 and (unsaid or _broke_first(call, work, left.t_us)):
             kept = True
         if not tally.keeps(kept):
             tally.breach(
@@ -116,12 +122,24 @@ def _heard_nothing(call: ChatCall) -> bool:
     return "unbilled_work" in call.flags and call.heard is not None and call.heard.tokens == 0
 
 
+def _broke_first(call: ChatCall, work: Work, left_us: int) -> bool:
+    """Whether the backend had failed before the gateway can have known that the caller was gone."""
+    ended = work.ended
+    if ended is None or call.outcome not in ("broken", "failed"):
+        return False
+    if any(_MALFORMED in act for act in work.acts):
+        return True
+    return not ended.complete and ended.t_us <= left_us + _ON_THE_WAY_US
+
+
 def _was_drained(work: Work, left_us: int, view: ChatView, chat: DeclaredChat) -> bool:
     """Whether the backend's figures must have been heard: nothing was in the way of reading on to them."""
     assert work.ended is not None and work.accepted is not None
     if chat.client_leaves != "drain" or view.cut_off or view.lines_changed:
         return False
     ended = work.ended
+    if any(bend in act for act in work.acts for bend in _UNREADABLE):
+        return False  # its figures came in a stream that had no sound end
     if sum(1 for one in view.exchanges if one.left is not None) > chat.drain_streams:
         return False  # there may have been no room for it
     return ended.complete and ended.t_us <= left_us + chat.drain_within_us // 2
