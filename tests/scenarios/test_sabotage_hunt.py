@@ -53,6 +53,17 @@ def test_scenarios_that_name_the_hazard_come_first() -> None:
     assert (found.catch.scenario, found.runs, found.seeds) == ("idempotency/other-body", 1, 1)
 
 
+def test_of_these_the_ones_that_require_the_promise_come_first() -> None:
+    """What a scenario must have judged it surely provokes."""
+    found = hunt(named("C4/past-the-deadline"), files("failover", "streams"), seeds=1)
+    assert found.catch is not None
+    assert (found.catch.scenario, found.catch.check) == (
+        "failover/rests-longer-than-the-call",
+        "answers-in-time",
+    )
+    assert found.runs <= 3
+
+
 def test_another_scenario_may_catch_it_too() -> None:
     """After those that name it, the rest is played; the seeds count on."""
     others = [
