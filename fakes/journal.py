@@ -179,6 +179,7 @@ class ChatEnded(Fact):
     events: int  # whole events written; 0 for an answer in one piece
     text: str  # words of the answer that were handed over, all choices in order of writing
     usage_shown: str | None  # the last usage that was handed over, as JSON; None: none, or null
+    ran_on: bool = False  # the work was done to its end after the client had left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

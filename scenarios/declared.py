@@ -62,6 +62,7 @@ class Usage:
     max_nanos: int | None = None
     estimate_nanos: int | None = None
     fetched: bool = False  # from another request than the poll itself
+    header: str | None = None  # where it stands, if not in the body
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,5 +305,6 @@ def _query(route: Mapping[str, Any]) -> Query:
             max_nanos=_maybe_nanos(usage, "max"),
             estimate_nanos=_maybe_nanos(usage, "estimate"),
             fetched=route.get("usage_from") is not None,
+            header=usage.get("header"),
         ),
     )

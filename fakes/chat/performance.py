@@ -28,6 +28,7 @@ class Told:
     output_text: int = 0
     output_reasoning: int = 0
     finished: bool = False  # everything was generated, whatever was handed over
+    ran_on: bool = False  # and its client had left before that
     complete: bool = False
     delivered: int = 0
     events: int = 0
@@ -111,6 +112,7 @@ async def tell_whole(
     try:
         here = audience.here and await patience.until(due_us)
         if not here and runs_on:
+            told.ran_on = True
             await patience.until(due_us, gone=True)
     finally:
         patience.over()
@@ -158,7 +160,7 @@ async def tell_stream(
             await writer.end(stream.end)
         if not here and runs_on and stream.end == "whole" and not writer.cut:
             await patience.until(stream.events[-1].at_us + late_us, gone=True)
-            told.finished = True
+            told.finished = told.ran_on = True
     finally:
         patience.over()
     if here and stream.end == "whole":

@@ -68,4 +68,5 @@ class Work:
             events=told.events,
             text=told.text,
             usage_shown=told.usage,
+            ran_on=told.ran_on,
         )

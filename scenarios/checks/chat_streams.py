@@ -15,7 +15,6 @@ __all__ = ["CHECKS", "cancel_reaches_upstream", "intact", "never_restarts", "sil
 
 _SECOND_US = 1_000_000
 _AT_ONCE_US = 5 * _SECOND_US  # what "at once" may take, on the way and at the store
-_RUNNING_ON = 64  # a backend that generated so much more than it handed over did not stop
 _BENT = ("odd", "duplicat", "malformed", "leak", "broken_tool", "framing")
 """Acts after which the words that come through need not be those that were meant."""
 
@@ -164,10 +163,7 @@ def cancel_reaches_upstream(history: History, declared: Declared, tally: Tally) 
 
 def _ran_on(work: Work) -> bool:
     """Whether the backend worked on by its own choice, its client gone: when that left, nobody saw."""
-    ended = work.ended
-    if ended is None or ended.complete:
-        return False
-    return ended.output_text + ended.output_reasoning > ended.delivered + _RUNNING_ON
+    return work.ended is not None and work.ended.ran_on
 
 
 CHECKS: tuple[Check, ...] = (never_restarts, cancel_reaches_upstream)

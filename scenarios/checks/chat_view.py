@@ -203,14 +203,15 @@ class ChatView:
 
 def _joined(works: Iterable[Work], attempts: Sequence[Attempt]) -> None:
     """What a backend received of one question, each to the attempt that it must have been: to the last that
-    began before it arrived, and had its answer. Of several callers with one question, whose answers came at
-    about the same time, nobody can tell which was whose."""
+    began before it arrived, was not long over by then, and had its answer. Of several callers with one
+    question, whose answers came at about the same time, nobody can tell which was whose."""
     waiting: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         waiting[attempt.backend].append(attempt)
     for work in works:
         candidates = waiting.get(work.backend, [])
-        fitting = [one for one in candidates if one.started_us <= work.received.t_us]
+        t_us = work.received.t_us
+        fitting = [one for one in candidates if one.started_us <= t_us and not _was_over(one, t_us)]
         if len({one.call_id for one in fitting}) > 1:
             fitting = [one for one in fitting if _had_its_answer(one, work)]
             fitting.sort(key=lambda one: _apart_us(one, work))
@@ -222,6 +223,11 @@ def _joined(works: Iterable[Work], attempts: Sequence[Attempt]) -> None:
             attempt = fitting[-1]
             attempt.work, work.attempt = work, attempt
             candidates.remove(attempt)
+
+
+def _was_over(attempt: Attempt, at_us: int) -> bool:
+    """Whether it had ended so long before that its request must have been lost."""
+    return attempt.ended_us is not None and attempt.ended_us + _ON_ITS_WAY_US < at_us
 
 
 def _had_its_answer(attempt: Attempt, work: Work) -> bool:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from fakes.journal import Answered
-from scenarios.checks.parts import Task
+from scenarios.checks.parts import Task, header
 from scenarios.checks.view import View
 from scenarios.declared import Declared, Provider, Query, Usage
 
@@ -117,16 +117,22 @@ def told_of(task: Task, provider: Provider) -> frozenset[Told]:
         if query is not None:
             success = _says_success(answered, query)
             if success is not None and not (success and fetched):
-                told.add((success, answered.usage_shown if success else None))
+                told.add((success, _shown(answered, [query.usage]) if success else None))
             over = over or success is True
         elif fetched and answered.status // 100 == 2:
             looked_up = True
-            told.add((True, answered.usage_shown))
+            told.add((True, _shown(answered, provider.usages)))
         elif fetched and answered.status in _FAILED_LOOK_UPS:
             told.add((False, None))
     if fetched and over and not looked_up:
         told.add((True, None))
     return frozenset(told)
+
+
+def _shown(answered: Answered, usages: Iterable[Usage]) -> str | None:
+    """The text in the usage place. Headers are those that went out, whatever befell them."""
+    names = [one.header for one in usages if one.header is not None]
+    return header(answered.headers, names[0].lower()) if names else answered.usage_shown
 
 
 def _says_success(answered: Answered, query: Query) -> bool | None:

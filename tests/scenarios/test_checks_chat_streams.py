@@ -152,7 +152,7 @@ def test_who_runs_on_by_himself_is_no_breach() -> None:
     received = told.reaches(1, stream=True)
     told.leaves(sent)
     told.tick(60 * SECOND)
-    told.says(received, complete=False, delivered=2, output_text=500)
+    told.says(received, complete=False, delivered=2, output_text=500, ran_on=True)
     told.failed(1, received, "left")
     told.noted(1, outcome="left")
     told.understood(sent, outcome="left")
