@@ -106,6 +106,18 @@ _WITH_FIELDS: Mapping[str, Word] = MappingProxyType(
     {protocol: seldom(either(*bodies)) for protocol, bodies in _FIELDS.items()}
 )
 
+_COLD: Plain = {"temperature": 0}
+_CERTAIN: Mapping[str, Word] = MappingProxyType(
+    {
+        "openai_chat": either(_COLD, None, {"seed": 7}),
+        "openai_responses": either(_COLD, None),
+        "anthropic": either(_COLD, None),
+        "gemini": either({"generationConfig": _COLD}, None),
+        "openai_embeddings": either(None),
+    }
+)
+"""How a request says that it wants no chance in its answer."""
+
 
 def draw_chat_traffic(draw: DrawFn, gateway: ChatKnown) -> list[Plain]:
     """One block at least, and the first of them chats."""
@@ -132,7 +144,7 @@ def _chats(gateway: ChatKnown) -> Word:
         block |= {**({"same": True, **_AGAIN(draw)} if again else arrivals(draw))}
         block |= {**thread(draw), **_MANNER(draw)}
         more = {
-            "body": _WITH_FIELDS[protocol](draw),
+            "body": (_CERTAIN[protocol](draw) if again else None) or _WITH_FIELDS[protocol](draw),
             "retry": _RETRY(draw) if via == "plain" else None,
             "sdk_retries": None if via == "plain" else _SDK_RETRIES(draw),
         }
