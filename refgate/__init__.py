@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from refgate.app import create_app
-    from refgate.config import Settings, load_settings
-    from refgate.config_file import ConfigError
+    from refgate.config.file import ConfigError
+    from refgate.config.settings import Settings, load_settings
     from refgate.ports import Ports
 
 __all__ = ["ConfigError", "Ports", "Settings", "create_app", "load_settings"]
 
 _HOMES = {
-    "ConfigError": "refgate.config_file",
+    "ConfigError": "refgate.config.file",
     "Ports": "refgate.ports",
-    "Settings": "refgate.config",
+    "Settings": "refgate.config.settings",
     "create_app": "refgate.app",
-    "load_settings": "refgate.config",
+    "load_settings": "refgate.config.settings",
 }
 
 

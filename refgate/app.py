@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from refgate import admin
 from refgate.chat.routes import PREFIXES
-from refgate.config import Settings
+from refgate.config.settings import Settings
 from refgate.errors import Code, Refusal
 from refgate.flows.answers import refused, respond
 from refgate.flows.arrival import Knock

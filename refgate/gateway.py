@@ -14,7 +14,7 @@ from refgate.chat.cache import Cache
 from refgate.chat.front import Front
 from refgate.chat.sweep import ChatSweep
 from refgate.chat.works import ChatWorks
-from refgate.config import EmbeddedBilling, RemoteBilling, Settings
+from refgate.config.settings import EmbeddedBilling, RemoteBilling, Settings
 from refgate.errors import Code, Refusal
 from refgate.events import CallRefused, Draining, Failed, Started, Stopped
 from refgate.flows.answers import refused

@@ -23,7 +23,7 @@ import uvicorn
 import yaml
 
 from refgate.app import create_app
-from refgate.config import Settings
+from refgate.config.settings import Settings
 from refgate.events import Event, Listening
 from refgate.gateway import Gateway
 from refgate.logs import LibraryLog, event_log

@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl
 from refgate.chat.outgoing import Outbox, outbox
 from refgate.chat.routes import Op, Route
 from refgate.chat.tokens import pointed_at, prompt_tokens
-from refgate.config import Caller, Settings
-from refgate.config_models import Model
+from refgate.config.models import Model
+from refgate.config.settings import Caller, Settings
 from refgate.dialects.canonical import Malformed, Protocol, Untranslatable
 from refgate.dialects.error_bodies import fault_of
 from refgate.dialects.gemini.calling import called

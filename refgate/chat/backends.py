@@ -10,7 +10,7 @@ import random
 from collections.abc import Collection
 from dataclasses import replace
 
-from refgate.config import Settings
+from refgate.config.settings import Settings
 from refgate.policy.declared import Pool
 from refgate.policy.health import Health
 from refgate.policy.plan import Plan

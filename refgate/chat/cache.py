@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from refgate.config_chat import Cache as Rule
+from refgate.config.chat import Cache as Rule
 from refgate.dialects.assembly import Assembly
 from refgate.dialects.canonical import (
     Malformed,

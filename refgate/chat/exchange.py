@@ -22,7 +22,7 @@ from refgate.chat.relay import Relay
 from refgate.chat.result import Aim, Result, cut, late
 from refgate.chat.tokens import Tally
 from refgate.chat.voice import Voice
-from refgate.config import Settings
+from refgate.config.settings import Settings
 from refgate.dialects.faults import broken, classify
 from refgate.dialects.passing import pass_answer
 from refgate.dialects.registry import read_answer, write_answer

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from refgate.config import Settings
-from refgate.config_models import Backend, Member, Model
+from refgate.config.models import Backend, Member, Model
+from refgate.config.settings import Settings
 from refgate.dialects.canonical import Malformed, Protocol, Request, Untranslatable
 from refgate.dialects.passing import Asked as Plain
 from refgate.dialects.passing import pass_request

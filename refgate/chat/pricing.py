@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from refgate.chat.records import Metering
-from refgate.config_chat import Chat
+from refgate.config.chat import Chat
 from refgate.dialects.spoken import Metered, Unmetered, Usage
 from refgate.money import BadUsage
 from refgate.price_list import Cost, PriceList, Unpriced

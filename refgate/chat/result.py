@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from refgate.chat.outgoing import spoken_to
-from refgate.config_models import Backend
+from refgate.config.models import Backend
 from refgate.dialects.canonical import Protocol
 from refgate.dialects.registry import Spoken
 from refgate.dialects.spoken import Answer, Fault, FaultKind, Metered, Unmetered, Usage

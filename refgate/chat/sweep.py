@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from refgate.chat import pricing
 from refgate.chat.records import AttemptEnd, ChatEnd, ChatOutcome, ChatStore, OpenChat
-from refgate.config_chat import Chat
+from refgate.config.chat import Chat
 from refgate.dialects.spoken import Unmetered
 from refgate.events import Event, Failed
 from refgate.ledger.cadence import Cadence

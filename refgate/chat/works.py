@@ -12,7 +12,7 @@ from refgate.chat.notes import Notes
 from refgate.chat.outgoing import Place
 from refgate.chat.records import AttemptEnd, ChatEnd, ChatStore
 from refgate.chat.voice import Voice
-from refgate.config import Settings
+from refgate.config.settings import Settings
 from refgate.flows.works import Works
 from refgate.headers import Pairs
 from refgate.price_list import PriceList

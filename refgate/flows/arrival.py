@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from refgate import headers
-from refgate.config import Caller, Settings
-from refgate.config_providers import Provider
+from refgate.config.providers import Provider
+from refgate.config.settings import Caller, Settings
 from refgate.errors import Code, Refusal
 from refgate.flows.routes import Met, route
 from refgate.headers import Pairs

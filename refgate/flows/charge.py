@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from refgate.config import Policies
-from refgate.config_providers import Usage
+from refgate.config.providers import Usage
+from refgate.config.settings import Policies
 from refgate.money import BadUsage, charge_nanos
 from refgate.ports import Answer
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from refgate.config_providers import Find, Provider, SubmitRoute
-from refgate.config_values import JsonPath
+from refgate.config.providers import Find, Provider, SubmitRoute
+from refgate.config.values import JsonPath
 from refgate.errors import Code, Refusal, envelope
 from refgate.flows import attempts
 from refgate.flows.label import labelled

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 
-from refgate.config_providers import Label
+from refgate.config.providers import Label
 from refgate.errors import Code, Refusal
 from refgate.flows.reading import document
 from refgate.headers import Pairs

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from refgate.config_providers import Provider, QueryRoute
+from refgate.config.providers import Provider, QueryRoute
 from refgate.errors import Code, Refusal
 from refgate.events import LateCharged, UsageFlagged
 from refgate.flows import attempts

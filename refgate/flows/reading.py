@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from refgate.config_providers import QueryRoute, SubmitRoute
-from refgate.config_values import JsonPath
+from refgate.config.providers import QueryRoute, SubmitRoute
+from refgate.config.values import JsonPath
 from refgate.money import loads_exact
 from refgate.ports import Answer
 from refgate.upstream import Failure

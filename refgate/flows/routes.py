@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from refgate.config_providers import Provider, QueryRoute, ResultRoute, SubmitRoute
+from refgate.config.providers import Provider, QueryRoute, ResultRoute, SubmitRoute
 from refgate.paths import Path
 
 __all__ = ["Met", "MetPassthrough", "MetQuery", "MetResult", "MetSubmit", "route"]

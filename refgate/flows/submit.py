@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from refgate.config_providers import Provider
+from refgate.config.providers import Provider
 from refgate.errors import Code, Refusal, envelope
 from refgate.events import CallOpened, CallUnknown
 from refgate.flows import attempts

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from refgate.config_providers import TaskIdPlace
-from refgate.config_values import JsonPath
+from refgate.config.providers import TaskIdPlace
+from refgate.config.values import JsonPath
 from refgate.errors import Code, Refusal
 from refgate.flows.arrival import Asked
 from refgate.flows.reading import as_task_id, document

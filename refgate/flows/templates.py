@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from refgate import headers
-from refgate.config_providers import Provider
+from refgate.config.providers import Provider
 from refgate.flows.memo import captured, headers_of
 from refgate.paths import fill, fill_plain
 from refgate.ports import Call

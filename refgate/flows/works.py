@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from refgate import headers
-from refgate.config import Settings
-from refgate.config_providers import Provider
+from refgate.config.providers import Provider
+from refgate.config.settings import Settings
 from refgate.events import CallEnded, Event, TaskRunning
 from refgate.ledger.cadence import Cadence
 from refgate.policy.backoff import Backoff

@@ -17,7 +17,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from refgate.config_chat import RequestLog as Rule
+from refgate.config.chat import RequestLog as Rule
 from refgate.events import Event, Failed
 from refgate.ledger.events import careful
 from refgate.ledger.loop import Loop

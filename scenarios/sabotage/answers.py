@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from refgate import headers
-from refgate.config import Caller
-from refgate.config_providers import Provider
+from refgate.config.providers import Provider
+from refgate.config.settings import Caller
 from refgate.errors import Code, Refusal
 from refgate.flows import passthrough, query
 from refgate.flows.arrival import Asked

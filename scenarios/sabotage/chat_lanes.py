@@ -11,7 +11,7 @@ from dataclasses import replace
 from refgate.chat import exchange, telling
 from refgate.chat.backends import Backends
 from refgate.chat.patience import Patience
-from refgate.config_chat import Chat
+from refgate.config.chat import Chat
 from refgate.dialects.spoken import Fault
 from refgate.policy.answers import Failure, Stop, Try
 from refgate.policy.backoff import Backoff

@@ -10,8 +10,8 @@ from random import Random
 
 from refgate import gateway
 from refgate.chat import arrival
-from refgate.config import Settings
-from refgate.config_chat import RequestLog as Rule
+from refgate.config.chat import RequestLog as Rule
+from refgate.config.settings import Settings
 from refgate.events import Event
 from refgate.flows.arrival import Knock
 from refgate.ports import Spool, StoreUnavailable

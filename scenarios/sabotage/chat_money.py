@@ -12,7 +12,7 @@ from refgate.chat.relay import Relay
 from refgate.chat.result import Result
 from refgate.chat.settling import Ending
 from refgate.chat.works import Call, ChatWorks
-from refgate.config_chat import Chat
+from refgate.config.chat import Chat
 from refgate.dialects.spoken import Unmetered
 from refgate.price_list import PriceList
 from scenarios.sabotage.swap import Sabotage, Swap

@@ -12,7 +12,7 @@ from refgate.chat.attempts import Tried, attempt_end
 from refgate.chat.exchange import Exchange
 from refgate.chat.records import AttemptEnd, Metering
 from refgate.chat.result import Result
-from refgate.config_models import Backend
+from refgate.config.models import Backend
 from refgate.dialects.spoken import Fault
 from refgate.policy.answers import Try
 from refgate.policy.cooldown import Cooldown, CooldownRule

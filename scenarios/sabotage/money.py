@@ -7,8 +7,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from refgate.config import Policies
-from refgate.config_providers import Usage
+from refgate.config.providers import Usage
+from refgate.config.settings import Policies
 from refgate.flows import charge as charging
 from refgate.flows import query
 from refgate.flows.charge import Charge, charge

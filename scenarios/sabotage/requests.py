@@ -13,8 +13,8 @@ from starlette.types import Receive
 
 from refgate import app, gateway, headers
 from refgate.app import _body
-from refgate.config import Settings
-from refgate.config_providers import Provider
+from refgate.config.providers import Provider
+from refgate.config.settings import Settings
 from refgate.errors import Code, Refusal
 from refgate.flows import arrival
 from refgate.flows.arrival import Knock

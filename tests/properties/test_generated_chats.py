@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 
 from refgate import Settings
-from refgate.config_chat import Cache, Chat, RequestLog
-from refgate.config_models import Backend
+from refgate.config.chat import Cache, Chat, RequestLog
+from refgate.config.models import Backend
 from refgate.prices import Rates
 from scenarios.gateways import environ, gateway_config, with_probe
 from scenarios.generate import chats

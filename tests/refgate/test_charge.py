@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refgate.config import Policies
-from refgate.config_providers import Usage
+from refgate.config.providers import Usage
+from refgate.config.settings import Policies
 from refgate.flows.charge import charge
 from refgate.flows.reading import document
 from refgate.ports import Answer

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refgate.chat.cache import Cache, Kept, may_be_kept
-from refgate.config_chat import Cache as Rule
+from refgate.config.chat import Cache as Rule
 from refgate.dialects.assembly import assemble, events_of
 from refgate.dialects.canonical import Protocol, Refusal, Text, Thinking, ToolCall
 from refgate.dialects.registry import Spoken, stream_writer, write_answer

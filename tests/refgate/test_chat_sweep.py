@@ -15,7 +15,7 @@ import pytest
 from fakes.time import SimLoop, current_loop, run_virtual
 from refgate.chat.records import AttemptEnd, ChatEnd, ChatOutcome, Metering
 from refgate.chat.sweep import ChatLost, ChatSweep, verdict
-from refgate.config_chat import Chat
+from refgate.config.chat import Chat
 from refgate.dialects.spoken import Usage
 from refgate.events import Event, Failed
 from refgate.ledger.books import Grant

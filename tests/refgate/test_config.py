@@ -10,18 +10,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from refgate import (
-    ConfigError,
-    Settings,
-    config,
-    config_billing,
-    config_chat,
-    config_models,
-    config_providers,
-    load_settings,
-)
-from refgate.config_file import read_yaml
-from refgate.config_values import Secret
+from refgate import ConfigError, Settings, load_settings
+from refgate.config import billing, chat, models, providers, settings
+from refgate.config.file import read_yaml
+from refgate.config.values import Secret
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "gateway.example.yaml"
 ENVIRON = {
@@ -78,8 +70,8 @@ def test_the_example_is_a_configuration() -> None:
 def fields(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield field.alias or name
-        for inner in re.findall(r"refgate\.config\w*\.(\w+)", str(field.annotation)):
-            homes = (config, config_billing, config_chat, config_models, config_providers)
+        for inner in re.findall(r"refgate\.config\.\w+\.(\w+)", str(field.annotation)):
+            homes = (settings, billing, chat, models, providers)
             part = next((getattr(home, inner) for home in homes if hasattr(home, inner)), None)
             if isinstance(part, type) and issubclass(part, BaseModel):
                 yield from fields(part)

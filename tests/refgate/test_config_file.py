@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from refgate.config_file import ConfigError, nearest, read_yaml
+from refgate.config.file import ConfigError, nearest, read_yaml
 
 
 def read(tmp_path: Path, text: str) -> object:

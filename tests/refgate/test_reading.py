@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refgate.config_providers import QueryRoute, SubmitRoute
+from refgate.config.providers import QueryRoute, SubmitRoute
 from refgate.flows.reading import (
     Accepted,
     Declined,

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.time import current_loop, run_virtual
-from refgate.config_chat import RequestLog as Rule
+from refgate.config.chat import RequestLog as Rule
 from refgate.events import Event
 from refgate.redaction import MASK, Redaction
 from refgate.requestlog.events import DebugGivenUp, LogLeft, LogPostponed, LogUnreadable, RequestUnlogged

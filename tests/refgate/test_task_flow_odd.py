@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from refgate.config import Settings
-from refgate.config_values import JsonPath
+from refgate.config.settings import Settings
+from refgate.config.values import JsonPath
 from refgate.events import CallUnknown
 from refgate.flows.inquiry import recovered
 from refgate.flows.label import labelled

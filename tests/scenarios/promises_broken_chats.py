@@ -14,7 +14,7 @@ from refgate.chat.records import OpenChat
 from refgate.chat.settling import Ending
 from refgate.chat.sweep import ChatSweep
 from refgate.chat.works import Call
-from refgate.config_models import Backend
+from refgate.config.models import Backend
 from refgate.dialects.canonical import Protocol
 from refgate.headers import Pairs
 from refgate.ports import Hold

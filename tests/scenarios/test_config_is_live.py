@@ -15,7 +15,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from refgate.config_chat import Cache, Chat, RequestLog
+from refgate.config.chat import Cache, Chat, RequestLog
 from scenarios.load import load_text
 from scenarios.reference import Reference
 from scenarios.run import play

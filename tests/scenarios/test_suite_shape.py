@@ -9,7 +9,7 @@ import pytest
 
 from fakes.acts.vocabulary import BillingDo, ProviderDo
 from fakes.chat import Prices
-from refgate.config import Settings
+from refgate.config.settings import Settings
 from scenarios import gateways
 from scenarios.load import Loaded, find, load, load_text
 from scenarios.model import (

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from pydantic_core import PydanticCustomError
 
-from refgate.config_file import nearest
-from refgate.config_problems import at
-from refgate.config_values import BaseUrl, Many, Name, SecretValue, Strict
+from refgate.config.file import nearest
+from refgate.config.problems import at
+from refgate.config.values import BaseUrl, Many, Name, SecretValue, Strict
 from refgate.policy.declared import Pool
 from refgate.policy.rate import Rate, Window
 from refgate.price_list import BadPrice, PriceList, parse_price_list

@@ -13,9 +13,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from refgate.config_models import Model
-from refgate.config_problems import at
-from refgate.config_values import Duration, Price, Size, SizeOrNone, Strict
+from refgate.config.models import Model
+from refgate.config.problems import at
+from refgate.config.values import Duration, Price, Size, SizeOrNone, Strict
 from refgate.policy import backoff as waiting
 from refgate.policy.breaker import BreakerRule
 from refgate.policy.cooldown import CooldownRule

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
-from refgate.config_file import Located, Place, Problem, nearest
+from refgate.config.file import Located, Place, Problem, nearest
 
 __all__ = ["at", "problem"]
 

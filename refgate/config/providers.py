@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from refgate.config_values import (
+from refgate.config.values import (
     Amount,
     BaseUrl,
     HeaderName,

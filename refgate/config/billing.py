@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from refgate.config_values import Amount, BaseUrl, Duration, Name, SecretValue, Strict
+from refgate.config.values import Amount, BaseUrl, Duration, Name, SecretValue, Strict
 
 __all__ = ["Account", "EmbeddedBilling", "RemoteBilling"]
 

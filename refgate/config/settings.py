@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from refgate.config_billing import Account, EmbeddedBilling, RemoteBilling
-from refgate.config_chat import Cache, Chat, RequestLog, check_chat
-from refgate.config_file import ConfigError, Located, Problem, read_yaml
-from refgate.config_models import (
+from refgate.config.billing import Account, EmbeddedBilling, RemoteBilling
+from refgate.config.chat import Cache, Chat, RequestLog, check_chat
+from refgate.config.file import ConfigError, Located, Problem, read_yaml
+from refgate.config.models import (
     Backend,
     DatedPrices,
     Model,
@@ -28,9 +28,9 @@ from refgate.config_models import (
     names_of,
     price_list_of,
 )
-from refgate.config_problems import at, problem
-from refgate.config_providers import Provider
-from refgate.config_values import Duration, Given, Many, Name, Secret, SecretValue, Size, Strict
+from refgate.config.problems import at, problem
+from refgate.config.providers import Provider
+from refgate.config.values import Duration, Given, Many, Name, Secret, SecretValue, Size, Strict
 from refgate.price_list import PriceList
 
 __all__ = [
