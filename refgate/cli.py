@@ -185,7 +185,7 @@ def _schema() -> None:
     _check_names()
     import json
 
-    from scenarios.model import schema as schema_of
+    from scenarios.model.scenario import schema as schema_of
 
     typer.echo(json.dumps(schema_of(), indent=2))
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scenarios.doors import Doors, Gateway
     from scenarios.history import History
     from scenarios.load import BadScenario
-    from scenarios.model import Scenario, schema, to_yaml
+    from scenarios.model.scenario import Scenario, schema, to_yaml
     from scenarios.run import Run, play
 
 __all__ = [

@@ -13,7 +13,7 @@ from fakes.journal import Headers
 from fakes.time import SimLoop
 from scenarios.client import Ended
 from scenarios.gateways import caller_of, canary_of_caller
-from scenarios.model_traffic import Arrivals, Retry
+from scenarios.model.traffic import Arrivals, Retry
 
 __all__ = ["arrivals_of", "caller_headers", "lower", "sleep", "until", "wants_retry"]
 

@@ -23,7 +23,7 @@ from scenarios.client import Call, Client, Ended, Order
 from scenarios.ear import Ear
 from scenarios.gateways import PROBE
 from scenarios.history import Heard
-from scenarios.model_chat import ChatProtocol, ChatTraffic
+from scenarios.model.chat import ChatProtocol, ChatTraffic
 from scenarios.outcomes import header
 from scenarios.said import shown
 

@@ -11,7 +11,7 @@ from itertools import cycle, islice
 from typing import Any
 from urllib.parse import quote
 
-from scenarios.model_chat import ChatTraffic
+from scenarios.model.chat import ChatTraffic
 
 __all__ = ["HEADERS", "KEY_HEADERS", "STREAM_ONLY", "asks", "path_of", "question"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from scenarios.model import Crash
+from scenarios.model.scenario import Crash
 from scenarios.run import Numbers
 from scenarios.sweep import Job
 

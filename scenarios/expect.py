@@ -10,7 +10,7 @@ from fractions import Fraction
 from scenarios.counts import count
 from scenarios.gateways import PROBE
 from scenarios.history import CHAT_OPS, Got, Heard, History, Observed, Sent
-from scenarios.model import Expect
+from scenarios.model.scenario import Expect
 from scenarios.units import amount_text, parse_claim
 
 __all__ = ["Expectation", "expectations"]

@@ -16,7 +16,7 @@ from fakes.journal import Journal
 from fakes.time import SimLoop
 from scenarios.database import StoreLaw
 from scenarios.history import Unapplied
-from scenarios.model import Crash, Fault, Stop, StoreFault
+from scenarios.model.scenario import Crash, Fault, Stop, StoreFault
 from scenarios.replica import Armed, Replica
 
 __all__ = ["DoesNotStart", "ReplicaDead", "Timeline"]

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from scenarios.model import Scenario
+from scenarios.model.scenario import Scenario
 from scenarios.yamlish import Badly, read
 
 __all__ = [

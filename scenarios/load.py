@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from scenarios import gateways
 from scenarios.checks import all_checks
-from scenarios.model import ChatTraffic, Scenario, schema
+from scenarios.model.scenario import ChatTraffic, Scenario, schema
 from scenarios.yamlish import Badly, Places, read
 from scenarios.yamlish import Path as Keys
 

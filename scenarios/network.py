@@ -24,7 +24,7 @@ from fakes.wire import (
     Trickle,
     Wire,
 )
-from scenarios.model import LatencyPart, LinkDo, LinkPart
+from scenarios.model.scenario import LatencyPart, LinkDo, LinkPart
 
 __all__ = ["end_faults", "lay"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from fakes.time import SimLoop
 from scenarios.arrivals import arrivals_of, caller_headers, lower, sleep
 from scenarios.client import Client, Order
-from scenarios.model import HttpRequest, HttpTraffic, Scenario
+from scenarios.model.scenario import HttpRequest, HttpTraffic, Scenario
 
 __all__ = ["PROXY", "Raw"]
 

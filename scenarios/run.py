@@ -25,7 +25,7 @@ from scenarios.doors import Gateway
 from scenarios.expect import Expectation, expectations
 from scenarios.faults import ReplicaDead
 from scenarios.history import Calm, Ended, History, Sent
-from scenarios.model import Fault, Scenario
+from scenarios.model.scenario import Fault, Scenario
 from scenarios.observe import Unreadable
 from scenarios.sound import sound
 from scenarios.world import World

@@ -18,7 +18,7 @@ from scenarios.faults import DoesNotStart
 from scenarios.fresh import ELSEWHERE_DIFFERS, judged_elsewhere
 from scenarios.gateways import NoSuchGateway
 from scenarios.load import Loaded
-from scenarios.model import Scenario
+from scenarios.model.scenario import Scenario
 from scenarios.report.console import Printer
 from scenarios.report.crashfile import FOLDER, Kept, keep
 from scenarios.report.files import as_json, as_junit, write_json, write_junit

@@ -17,7 +17,7 @@ from scenarios.expect import Expectation
 from scenarios.faults import DoesNotStart
 from scenarios.gateways import NoSuchGateway
 from scenarios.history import Unapplied
-from scenarios.model import Expect, Fault, Scenario
+from scenarios.model.scenario import Expect, Fault, Scenario
 from scenarios.report.stopwatch import Stopwatch
 from scenarios.run import Numbers, Run, play
 

@@ -20,7 +20,7 @@ from scenarios.arrivals import arrivals_of, caller_headers, lower, sleep, wants_
 from scenarios.chat_traffic import Chats
 from scenarios.client import Call, Client, Ended, Order
 from scenarios.gateways import PROBE
-from scenarios.model import ChatTraffic, HttpTraffic, Poll, ProviderPart, Scenario, TaskTraffic
+from scenarios.model.scenario import ChatTraffic, HttpTraffic, Poll, ProviderPart, Scenario, TaskTraffic
 from scenarios.raw_traffic import PROXY, Raw
 from scenarios.wording import WORDINGS, Wording, end_of, poll_of, result_of, submit_body, task_id_in
 

@@ -21,7 +21,7 @@ from scenarios.client import Client
 from scenarios.doors import Gateway
 from scenarios.faults import Timeline
 from scenarios.history import AppFailed, Escaped, LinkChanged, Resources
-from scenarios.model import ChatProviderPart, ProviderPart, Scenario
+from scenarios.model.scenario import ChatProviderPart, ProviderPart, Scenario
 from scenarios.network import end_faults, lay
 from scenarios.observe import Observer
 from scenarios.replica import Replica

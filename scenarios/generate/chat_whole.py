@@ -23,7 +23,7 @@ from scenarios.generate.whole import (
     draw_tasks_of,
     some,
 )
-from scenarios.model import Scenario
+from scenarios.model.scenario import Scenario
 
 __all__ = ["chats"]
 

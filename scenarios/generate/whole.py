@@ -19,7 +19,7 @@ from scenarios.generate.faults import FAULT_KINDS, LINK_KINDS, faults, latencies
 from scenarios.generate.gateway import NAMES, Known, draw_gateway
 from scenarios.generate.plain import Plain, Word, either, fields, lists_of, moments, seldom, sometimes, spans
 from scenarios.generate.traffic import draw_traffic
-from scenarios.model import Scenario
+from scenarios.model.scenario import Scenario
 
 __all__ = [
     "EVERY_KIND",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scenarios.load import BadScenario, Problem, load_text
-from scenarios.model import Scenario
+from scenarios.model.scenario import Scenario
 from scenarios.sweep import Played
 from scenarios.yamlish import Badly, read, write
 

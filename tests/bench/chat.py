@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from fakes.time import current_loop, run_virtual
 from fakes.wire import HttpxTransport, Wire
-from scenarios.model import Scenario
+from scenarios.model.scenario import Scenario
 from scenarios.reference import Reference
 from scenarios.run import Run, play
 from tests.bench.upstream import answer

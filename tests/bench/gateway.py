@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenarios.model import Scenario
+from scenarios.model.scenario import Scenario
 from scenarios.reference import Reference
 from scenarios.run import Run, play
 

@@ -17,8 +17,8 @@ from refgate.config.models import Backend
 from refgate.prices import Rates
 from scenarios.gateways import environ, gateway_config, with_probe
 from scenarios.generate import chats
-from scenarios.model import ChatProviderPart, ChatTraffic, ProviderPart, Scenario
-from scenarios.model_chat import ChatProtocol, ChatVia, ChatWire
+from scenarios.model.chat import ChatProtocol, ChatVia, ChatWire
+from scenarios.model.scenario import ChatProviderPart, ChatTraffic, ProviderPart, Scenario
 
 DRAWS = 600
 FIXED = {"dialect", "base_url", "key"}

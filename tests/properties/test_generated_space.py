@@ -13,7 +13,7 @@ from scenarios.generate import EVERY_KIND, Kinds, chats, scenarios, seeds
 from scenarios.generate.explore import batches, explore, tell
 from scenarios.history import Crashed, History, LinkChanged, Stopped, StoreFaulted
 from scenarios.load import load_text
-from scenarios.model import LinkDo, Scenario, to_yaml
+from scenarios.model.scenario import LinkDo, Scenario, to_yaml
 from scenarios.reference import Reference
 from scenarios.report.crashfile import take_up
 from scenarios.run import play

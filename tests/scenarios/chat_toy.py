@@ -13,7 +13,7 @@ import httpx
 
 from scenarios.doors import Doors
 from scenarios.load import load_text
-from scenarios.model import Scenario
+from scenarios.model.scenario import Scenario
 from scenarios.run import Run, play
 
 CONFIG: dict[str, Any] = {

@@ -11,7 +11,7 @@ from scenarios.counts import count
 from scenarios.expect import expectations
 from scenarios.history import History, Observed
 from scenarios.load import BadScenario, load_text
-from scenarios.model import ChatProviderPart, ChatTraffic, Expect, Scenario, to_yaml
+from scenarios.model.scenario import ChatProviderPart, ChatTraffic, Expect, Scenario, to_yaml
 from tests.scenarios.chat_toy import chats, played
 
 ASK = "send: chat, account: alice, model: small"

@@ -18,7 +18,7 @@ from scenarios.history import (
     StoreFaulted,
     Unapplied,
 )
-from scenarios.model import Scenario
+from scenarios.model.scenario import Scenario
 from scenarios.run import Run, play
 from tests.scenarios.toy_gateway import CONFIG, Toy
 

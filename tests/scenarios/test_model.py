@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from scenarios.load import find, load, load_text
-from scenarios.model import Crash, Poll, Retry, Scenario, TaskTraffic, schema, to_yaml
+from scenarios.model.scenario import Crash, Poll, Retry, Scenario, TaskTraffic, schema, to_yaml
 from scenarios.select import SUITE
 from scenarios.units import (
     amount_text,

@@ -10,7 +10,7 @@ from scenarios.crashes import crash_jobs, places
 from scenarios.fresh import elsewhere, judged_elsewhere
 from scenarios.history import Crashed
 from scenarios.load import BadScenario, Loaded, load
-from scenarios.model import Crash, Expect, Scenario
+from scenarios.model.scenario import Crash, Expect, Scenario
 from scenarios.reference import Reference
 from scenarios.report.console import Printer
 from scenarios.report.crashfile import keep, take_up, versions

@@ -10,7 +10,7 @@ from scenarios.expect import expectations
 from scenarios.gateways import NoSuchGateway
 from scenarios.history import AppFailed, Calm, Ended, Escaped, Observed, Resources, Sent
 from scenarios.load import load
-from scenarios.model import Expect, Scenario
+from scenarios.model.scenario import Expect, Scenario
 from scenarios.reference import Reference
 from scenarios.run import Run, play
 from scenarios.select import SUITE

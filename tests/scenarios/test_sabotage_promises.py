@@ -8,7 +8,7 @@ import pytest
 
 from scenarios.checks import Verdict, all_checks
 from scenarios.load import Loaded
-from scenarios.model import ChatProviderPart
+from scenarios.model.scenario import ChatProviderPart
 from scenarios.reference import Reference
 from scenarios.run import play
 from scenarios.sabotage.hunt import hunt

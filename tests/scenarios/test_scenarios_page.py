@@ -8,7 +8,7 @@ import pytest
 
 from fakes.acts.vocabulary import BillingDo, ChatDo, ProviderDo
 from scenarios.load import load_text
-from scenarios.model import schema
+from scenarios.model.scenario import schema
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text()
 NAMED = set(re.findall(r"[A-Za-z_][\w-]*", PAGE))

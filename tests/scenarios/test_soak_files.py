@@ -6,7 +6,7 @@ import pytest
 
 from scenarios.checks import Verdict
 from scenarios.load import find, load
-from scenarios.model import Expect, Scenario
+from scenarios.model.scenario import Expect, Scenario
 from scenarios.reference import Reference
 from scenarios.run import play
 

@@ -12,7 +12,8 @@ from fakes.chat import Prices
 from refgate.config.settings import Settings
 from scenarios import gateways
 from scenarios.load import Loaded, find, load, load_text
-from scenarios.model import (
+from scenarios.model.chat import USUAL_MODELS
+from scenarios.model.scenario import (
     ChatProviderPart,
     Crash,
     LinkDo,
@@ -21,7 +22,6 @@ from scenarios.model import (
     StoreFault,
     TaskTraffic,
 )
-from scenarios.model_chat import USUAL_MODELS
 from scenarios.wording import WORDINGS
 
 SUITE = Path(gateways.FOLDER).parent

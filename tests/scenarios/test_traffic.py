@@ -7,7 +7,7 @@ import pytest
 
 from fakes.journal import Received
 from scenarios.history import Got, Left, Sent
-from scenarios.model import Scenario
+from scenarios.model.scenario import Scenario
 from scenarios.outcomes import outcome_of
 from scenarios.run import Run, play
 from tests.scenarios.toy_gateway import CONFIG, Toy

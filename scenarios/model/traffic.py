@@ -1,6 +1,6 @@
 """The traffic of a scenario: when clients arrive, what they send, and what they do about the answers.
 
-Tasks and raw requests stand here; chats in `scenarios.model_chat`.
+Tasks and raw requests stand here; chats in `scenarios.model.chat`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fakes.durations import DurationUs
-from scenarios.model_parts import MINUTE_US, SECOND_US, HeaderMap, Name, Part
+from scenarios.model.parts import MINUTE_US, SECOND_US, HeaderMap, Name, Part
 from scenarios.units import Rate, Size
 
 __all__ = ["Again", "Arrivals", "HttpRequest", "HttpTraffic", "Poll", "Retry", "TaskTraffic"]

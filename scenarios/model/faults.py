@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from fakes.durations import DurationUs
-from scenarios.model_parts import SECOND_US, Chance, Empty, LinkEnd, OneOf, Part, Positive, ReplicaName, Whole
+from scenarios.model.parts import SECOND_US, Chance, Empty, LinkEnd, OneOf, Part, Positive, ReplicaName, Whole
 
 __all__ = [
     "Blackholed",

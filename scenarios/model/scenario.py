@@ -17,8 +17,8 @@ from fakes.acts.script import BillingAct, ProviderAct
 from fakes.acts.tasks import TaskCosts
 from fakes.durations import DurationUs
 from fakes.tasks.plan import cost_nanos
-from scenarios.model_chat import ChatProviderPart, ChatTraffic
-from scenarios.model_faults import (
+from scenarios.model.chat import ChatProviderPart, ChatTraffic
+from scenarios.model.faults import (
     Blackholed,
     ByPercentile,
     Crash,
@@ -33,8 +33,8 @@ from scenarios.model_faults import (
     StoreFault,
     Trickled,
 )
-from scenarios.model_parts import MINUTE_US, SECOND_US, Empty, Name, Part
-from scenarios.model_traffic import Again, HttpRequest, HttpTraffic, Poll, Retry, TaskTraffic
+from scenarios.model.parts import MINUTE_US, SECOND_US, Empty, Name, Part
+from scenarios.model.traffic import Again, HttpRequest, HttpTraffic, Poll, Retry, TaskTraffic
 from scenarios.units import Amount, ClaimText
 from scenarios.yamlish import write
 

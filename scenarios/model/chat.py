@@ -15,8 +15,8 @@ from pydantic import Field, model_validator
 from fakes.acts.script import ChatAct
 from fakes.chat.plan import ChatPlan, ModelPlan
 from fakes.chat.tokens import Prices
-from scenarios.model_parts import Name, Part, Positive
-from scenarios.model_traffic import Arrivals, Retry
+from scenarios.model.parts import Name, Part, Positive
+from scenarios.model.traffic import Arrivals, Retry
 
 __all__ = ["USUAL_MODELS", "ChatProtocol", "ChatProviderPart", "ChatTraffic", "ChatVia", "ChatWire"]
 
