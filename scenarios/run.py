@@ -20,7 +20,7 @@ from scenarios import gateways
 from scenarios.chat_traffic import prepare
 from scenarios.checks import Finding, Verdict, judge
 from scenarios.database import kept
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.doors import Gateway
 from scenarios.expect import Expectation, expectations
 from scenarios.faults import ReplicaDead

@@ -30,7 +30,7 @@ from scenarios.checks import (
 )
 from scenarios.checks.finding import Breach, Check, Finding, Function, Verdict
 from scenarios.checks.record import same_history
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import History
 
 __all__ = ["Breach", "Check", "Finding", "Function", "Verdict", "all_checks", "judge", "same_history"]

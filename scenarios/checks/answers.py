@@ -13,7 +13,7 @@ from scenarios.checks.handed import Handed
 from scenarios.checks.parts import Exchange
 from scenarios.checks.reading import read_json
 from scenarios.checks.view import View
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import History, LinkChanged, Resources
 
 __all__ = [

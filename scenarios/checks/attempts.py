@@ -16,7 +16,7 @@ from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.labels import label_in
 from scenarios.checks.parts import Exchange, Row, Served, rows
 from scenarios.checks.view import View
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import Crashed, History, Observed, Stopped, StoreFaulted
 
 __all__ = ["CHECKS", "Where", "attempts_recorded", "no_double_generation", "refused_reaches_nobody"]

@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from fakes.journal import BillingFinalized, BillingReserved, Fact
 from scenarios.checks.parts import Row, rows
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import History, Observed
 
 __all__ = ["Applied", "Books", "Committed", "Hold", "Step"]

@@ -16,7 +16,7 @@ from scenarios.checks.parts import CallRow, Served
 from scenarios.checks.pricing import hold_declared
 from scenarios.checks.reading import read_json
 from scenarios.checks.view import View
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import History, LinkChanged
 from scenarios.units import amount_text
 

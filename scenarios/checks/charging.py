@@ -20,7 +20,7 @@ from scenarios.checks.parts import CallRow, Task, rows
 from scenarios.checks.pricing import due, hold_declared, told_of
 from scenarios.checks.verdicts import Verdicts
 from scenarios.checks.view import View
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import History, StoreFaulted
 from scenarios.units import amount_text
 

@@ -9,7 +9,7 @@ from scenarios.checks.chat_parts import Attempt, ChatCall, Work
 from scenarios.checks.chat_pricing import believable, told_counts
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.finding import Check, Tally, check
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import History
 
 __all__ = ["CHECKS", "attempts_bounded", "attempts_of_record", "refused_unheard", "sent_once"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from scenarios.checks.chat_health import UNKNOWN, Health, Known
 from scenarios.checks.chat_parts import Attempt
 from scenarios.checks.finding import Tally
-from scenarios.declared_chat import DeclaredChat
+from scenarios.declared.chat import DeclaredChat
 
 __all__ = ["judge_breakers"]
 

@@ -9,8 +9,8 @@ from scenarios.checks.chat_view import ChatView
 from scenarios.checks.finding import Tally
 from scenarios.checks.parts import Exchange
 from scenarios.checks.reading import read_json
-from scenarios.declared import Declared
-from scenarios.declared_chat import DeclaredChat, Model
+from scenarios.declared.chat import DeclaredChat, Model
+from scenarios.declared.gateway import Declared
 from scenarios.history import History
 from scenarios.units import amount_text
 

@@ -12,8 +12,8 @@ from scenarios.checks.chat_view import ChatView
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.parts import rows
 from scenarios.checks.reading import read_json
-from scenarios.declared import Declared
-from scenarios.declared_chat import DeclaredChat
+from scenarios.declared.chat import DeclaredChat
+from scenarios.declared.gateway import Declared
 from scenarios.history import GatewayLogged, History, Observed
 
 __all__ = ["CHECKS", "config_is_live"]

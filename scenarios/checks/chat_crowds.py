@@ -14,8 +14,8 @@ from scenarios.checks.chat_parts import Attempt, ChatCall
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.finding import Tally
 from scenarios.checks.parts import header
-from scenarios.declared import Declared
-from scenarios.declared_chat import DeclaredChat
+from scenarios.declared.chat import DeclaredChat
+from scenarios.declared.gateway import Declared
 
 __all__ = ["judge_crowds"]
 

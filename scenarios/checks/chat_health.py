@@ -18,8 +18,8 @@ from fakes.journal import Answered
 from scenarios.checks.chat_parts import Attempt, ChatCall
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.parts import by_name
-from scenarios.declared import Declared
-from scenarios.declared_chat import DeclaredChat
+from scenarios.declared.chat import DeclaredChat
+from scenarios.declared.gateway import Declared
 from scenarios.history import Crashed, History, Restarted, Stopped
 
 __all__ = ["UNKNOWN", "Health", "Known", "hint_us", "refused"]

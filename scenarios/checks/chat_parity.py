@@ -11,8 +11,8 @@ from scenarios.checks.chat_parts import Attempt, ChatCall, Work
 from scenarios.checks.chat_pricing import believable, least_nanos, tariffs_for, told_counts, work_nanos
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.finding import Check, Tally, check
-from scenarios.declared import Declared
-from scenarios.declared_chat import DeclaredChat
+from scenarios.declared.chat import DeclaredChat
+from scenarios.declared.gateway import Declared
 from scenarios.history import History
 from scenarios.units import amount_text
 

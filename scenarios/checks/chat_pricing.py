@@ -17,8 +17,8 @@ from typing import Any
 
 from fakes.journal import ChatEnded
 from scenarios.checks.chat_parts import Attempt, Work
-from scenarios.declared_chat import DeclaredChat
-from scenarios.declared_prices import Counts, Tariff
+from scenarios.declared.chat import DeclaredChat
+from scenarios.declared.prices import Counts, Tariff
 
 __all__ = ["ChatDue", "believable", "due_for", "least_nanos", "tariffs_for", "told_counts", "work_nanos"]
 

@@ -11,8 +11,8 @@ from scenarios.checks.chat_parts import Attempt
 from scenarios.checks.chat_pricing import believable, told_counts
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.finding import Check, Tally, check
-from scenarios.declared import Declared
-from scenarios.declared_chat import Backend
+from scenarios.declared.chat import Backend
+from scenarios.declared.gateway import Declared
 from scenarios.history import History
 
 __all__ = ["CHECKS", "rate_within_limit"]

@@ -12,8 +12,8 @@ from scenarios.checks.chat_voices import Voices
 from scenarios.checks.finding import Tally
 from scenarios.checks.parts import Exchange, header
 from scenarios.checks.reading import read_json
-from scenarios.declared import Declared
-from scenarios.declared_chat import Backend
+from scenarios.declared.chat import Backend
+from scenarios.declared.gateway import Declared
 from scenarios.history import History
 
 __all__ = ["CHAT_ANSWER_HEADERS", "chat_errors", "chat_request_headers", "chat_tenants", "protocol_of"]

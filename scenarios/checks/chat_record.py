@@ -12,8 +12,8 @@ from scenarios.checks.chat_voices import Voices
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.parts import Exchange, Row, rows
 from scenarios.checks.reading import read_json
-from scenarios.declared import Declared
-from scenarios.declared_chat import Cache
+from scenarios.declared.chat import Cache
+from scenarios.declared.gateway import Declared
 from scenarios.history import GatewayLogged, Heard, History, Observed
 from scenarios.units import amount_text
 

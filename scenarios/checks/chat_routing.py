@@ -14,8 +14,8 @@ from scenarios.checks.chat_reach import protocol_of
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.reading import read_json
-from scenarios.declared import Declared
-from scenarios.declared_chat import Backend, DeclaredChat, Model
+from scenarios.declared.chat import Backend, DeclaredChat, Model
+from scenarios.declared.gateway import Declared
 from scenarios.history import History
 
 __all__ = ["CHECKS", "cooldown_respected", "fallback_in_order", "traffic_returns"]

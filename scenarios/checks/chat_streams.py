@@ -8,7 +8,7 @@ from scenarios.checks.chat_view import ChatView
 from scenarios.checks.chat_voices import Voices
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.reading import read_json
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import History, LinkChanged
 
 __all__ = ["CHECKS", "cancel_reaches_upstream", "intact", "never_restarts", "silence", "whole_or_error"]

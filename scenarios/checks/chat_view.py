@@ -16,8 +16,8 @@ from fakes.journal import ActPlayed, Answered, ChatAccepted, ChatEnded, ChatRefu
 from scenarios.checks.chat_parts import Attempt, ChatCall, Said, Work
 from scenarios.checks.parts import Exchange, rows
 from scenarios.checks.view import View
-from scenarios.declared import Declared
-from scenarios.declared_chat import DeclaredChat
+from scenarios.declared.chat import DeclaredChat
+from scenarios.declared.gateway import Declared
 from scenarios.history import Crashed, Heard, History, LinkChanged, Observed, Restarted, Stopped, StoreFaulted
 
 __all__ = ["ChatView", "is_chat"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fakes.journal import Fact
 from scenarios.checks.chat_parts import Work
 from scenarios.checks.chat_view import ChatView
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import Heard, History
 
 __all__ = ["Voice", "Voices"]

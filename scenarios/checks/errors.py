@@ -11,7 +11,7 @@ from scenarios.checks.handed import Handed
 from scenarios.checks.parts import Exchange
 from scenarios.checks.reading import read_json
 from scenarios.checks.view import View
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import AppFailed, Got, History
 
 __all__ = ["CHECKS", "error_mapped"]

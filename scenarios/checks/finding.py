@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fakes.journal import Fact
 
 if TYPE_CHECKING:
-    from scenarios.declared import Declared
+    from scenarios.declared.gateway import Declared
     from scenarios.history import History
 
 __all__ = ["Breach", "Check", "Finding", "Function", "Tally", "Verdict", "check"]

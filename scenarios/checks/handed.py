@@ -13,7 +13,7 @@ from fakes.journal import Answered, digest
 from scenarios.checks.parts import Exchange, Served, by_name
 from scenarios.checks.verdicts import upstream_path
 from scenarios.checks.view import View
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import History
 
 __all__ = ["Candidates", "Handed"]

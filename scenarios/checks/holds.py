@@ -10,7 +10,7 @@ from __future__ import annotations
 from scenarios.checks.books import Hold
 from scenarios.checks.parts import CallRow, Task
 from scenarios.checks.view import View
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 
 __all__ = ["call_ends_by_us", "hold_ends_by_us", "truth_known_us"]
 

@@ -15,7 +15,7 @@ from scenarios.checks.labels import label_in
 from scenarios.checks.parts import CallRow, Exchange, Served, Task
 from scenarios.checks.verdicts import Verdicts
 from scenarios.checks.view import View
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import History
 
 __all__ = ["CHECKS", "Key", "one_effect_per_key", "same_answer_per_key", "verdict_stays"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import zip_longest
 
 from scenarios.checks.finding import Breach, Check, Finding, Tally, Verdict, check
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import History
 
 __all__ = ["CHECKS", "deterministic", "same_history"]

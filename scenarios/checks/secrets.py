@@ -14,7 +14,7 @@ from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.parts import Exchange
 from scenarios.checks.verdicts import upstream_path
 from scenarios.checks.view import View
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import AppFailed, Escaped, GatewayLogged, Got, History, Observed, Sent
 
 __all__ = ["CHECKS", "canaries_contained", "egress_allow_listed"]

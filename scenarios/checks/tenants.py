@@ -13,7 +13,7 @@ from scenarios.checks.parts import Exchange, Task
 from scenarios.checks.reading import first_at, read_json
 from scenarios.checks.verdicts import upstream_path
 from scenarios.checks.view import View
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import History
 
 __all__ = ["CHECKS", "tenants_apart"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from fakes.journal import ActPlayed, Answered, ChatAccepted, ChatEnded, ChatRefused, Received
 from scenarios.checks import Check, Finding, Verdict, all_checks
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import Got, Heard, Left, Sent
 from tests.scenarios.conftest import CONFIG, SECOND, Story
 

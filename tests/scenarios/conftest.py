@@ -18,7 +18,7 @@ from fakes.journal import (
     digest,
 )
 from scenarios.checks import Check, Finding, all_checks
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import Calm, Ended, Got, History, Observed, Resources, Sent
 
 SECOND = 1_000_000

@@ -10,8 +10,8 @@ from fakes.chat.tokens import Prices, Tokens, cost_nanos
 from fakes.journal import ChatEnded
 from scenarios.checks import Verdict, all_checks
 from scenarios.checks.chat_pricing import believable, told_counts
-from scenarios.declared import Declared
-from scenarios.declared_prices import Prices as PriceTable
+from scenarios.declared.gateway import Declared
+from scenarios.declared.prices import Prices as PriceTable
 from tests.scenarios.chat_kit import COST, HOLD, SECOND, ChatStory, breaches, chat_config, found, verdict
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scenarios.checks import Verdict
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import GatewayLogged
 from tests.scenarios.chat_kit import COST, HOLD, SECOND, ChatStory, breaches, chat_config, verdict
 

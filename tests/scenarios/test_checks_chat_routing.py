@@ -5,7 +5,7 @@ import pytest
 from fakes.journal import Received
 from scenarios.checks import Verdict
 from scenarios.checks.chat_health import hint_us
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import Restarted
 from tests.scenarios.chat_kit import COST, HOLD, MS, SECOND, ChatStory, breaches, chat_config, verdict
 

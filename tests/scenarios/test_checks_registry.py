@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fakes.journal import ActPlayed, Fact
 from scenarios.checks import Check, Finding, Verdict, all_checks, judge, same_history
 from scenarios.checks.page import THEMES, page
-from scenarios.declared import Declared
+from scenarios.declared.gateway import Declared
 from scenarios.history import GatewayLogged, History, LinkChanged, Observed, Restarted, Unapplied
 
 ROOT = Path(__file__).parent.parent.parent

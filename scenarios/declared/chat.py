@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fakes.durations import parse_us
-from scenarios.declared_prices import Prices
+from scenarios.declared.prices import Prices
 from scenarios.units import parse_size
 
 __all__ = ["Backend", "Cache", "DeclaredChat", "Model", "Pool"]

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fakes.durations import parse_us
-from scenarios.declared_chat import DeclaredChat
+from scenarios.declared.chat import DeclaredChat
 from scenarios.units import parse_amount, parse_size
 
 __all__ = ["Account", "Declared", "Look", "Pattern", "Provider", "Query", "Submit", "Usage"]
