@@ -17,8 +17,8 @@ from fakes.journal import Journal, JournalFull
 from fakes.tasks import TaskProvider
 from fakes.time import Options, SimulationError, current_loop, run_virtual
 from scenarios import gateways
-from scenarios.chat_traffic import prepare
 from scenarios.checks import Finding, Verdict, judge
+from scenarios.clients.chats import prepare
 from scenarios.database import kept
 from scenarios.declared.gateway import Declared
 from scenarios.doors import Gateway

@@ -17,7 +17,8 @@ from fakes.tasks import TaskPlan, TaskProvider
 from fakes.time import SimLoop
 from fakes.wire import AppError, Escape, FaultPlayed, Wire
 from scenarios import gateways
-from scenarios.client import Client
+from scenarios.clients.client import Client
+from scenarios.clients.tasks import Traffic
 from scenarios.doors import Gateway
 from scenarios.faults import Timeline
 from scenarios.history import AppFailed, Escaped, LinkChanged, Resources
@@ -25,7 +26,6 @@ from scenarios.model.scenario import ChatProviderPart, ProviderPart, Scenario
 from scenarios.network import end_faults, lay
 from scenarios.observe import Observer
 from scenarios.replica import Replica
-from scenarios.traffic import Traffic
 
 __all__ = ["World"]
 

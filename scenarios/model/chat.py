@@ -2,7 +2,7 @@
 
 A provider of models takes the plan and the acts of `fakes.chat`. A block of chat traffic says who calls
 which model, in which protocol, and by what: a plain client, or a vendor's own SDK with its own retries.
-Knows nothing of how that is worded on the wire (`scenarios.chat_wording`).
+Knows nothing of how that is worded on the wire (`scenarios.clients.chat_wording`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scenarios.ear import Ear
+from scenarios.clients.ear import Ear
 
 EVENTS = "text/event-stream; charset=utf-8"
 

@@ -11,6 +11,7 @@ from fakes.acts.vocabulary import BillingDo, ProviderDo
 from fakes.chat import Prices
 from refgate.config.settings import Settings
 from scenarios import gateways
+from scenarios.clients.task_wording import WORDINGS
 from scenarios.load import Loaded, find, load, load_text
 from scenarios.model.chat import USUAL_MODELS
 from scenarios.model.scenario import (
@@ -22,7 +23,6 @@ from scenarios.model.scenario import (
     StoreFault,
     TaskTraffic,
 )
-from scenarios.wording import WORDINGS
 
 SUITE = Path(gateways.FOLDER).parent
 FILES = find([SUITE])

@@ -11,7 +11,7 @@ from typing import Any
 
 from fakes.journal import Headers
 from fakes.time import SimLoop
-from scenarios.client import Ended
+from scenarios.clients.client import Ended
 from scenarios.gateways import caller_of, canary_of_caller
 from scenarios.model.traffic import Arrivals, Retry
 

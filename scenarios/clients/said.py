@@ -1,7 +1,7 @@
 """What an answer from a model says, in each protocol that callers speak: in one piece, and event by event.
 
 The callers' side only, written from the vendors' documents: it shares nothing with the gateway or with the
-fakes, and judges nothing. How the events come off the wire is the business of `scenarios.ear`.
+fakes, and judges nothing. How the events come off the wire is the business of `scenarios.clients.ear`.
 """
 
 from __future__ import annotations

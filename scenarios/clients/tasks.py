@@ -2,7 +2,7 @@
 
 Each block of a scenario's traffic is played by its own tasks; a call's story is told by one function.
 All waiting is in virtual time, and every loop has an end: a client gives up, a retry has its number.
-Outcomes are not judged here. Chats: `scenarios.chat_traffic`; raw requests: `scenarios.raw_traffic`.
+Outcomes are not judged here. Chats: `scenarios.clients.chats`; raw requests: `scenarios.clients.raw`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,21 @@ from typing import Any
 from fakes.journal import Journal
 from fakes.time import SimLoop
 from fakes.wire import Wire
-from scenarios.arrivals import arrivals_of, caller_headers, lower, sleep, wants_retry
-from scenarios.chat_traffic import Chats
-from scenarios.client import Call, Client, Ended, Order
+from scenarios.clients.arrivals import arrivals_of, caller_headers, lower, sleep, wants_retry
+from scenarios.clients.chats import Chats
+from scenarios.clients.client import Call, Client, Ended, Order
+from scenarios.clients.raw import PROXY, Raw
+from scenarios.clients.task_wording import (
+    WORDINGS,
+    Wording,
+    end_of,
+    poll_of,
+    result_of,
+    submit_body,
+    task_id_in,
+)
 from scenarios.gateways import PROBE
 from scenarios.model.scenario import ChatTraffic, HttpTraffic, Poll, ProviderPart, Scenario, TaskTraffic
-from scenarios.raw_traffic import PROXY, Raw
-from scenarios.wording import WORDINGS, Wording, end_of, poll_of, result_of, submit_body, task_id_in
 
 __all__ = ["Traffic"]
 

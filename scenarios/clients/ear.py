@@ -1,12 +1,12 @@
 """A client's ear: one answer of a model as it comes, put together and understood.
 
 Strict where the vendors' readers are: an event counts once its blank line has come, letters are UTF-8, and
-an answer has ended only when its protocol says so. What the events say is read by `scenarios.said`.
+an answer has ended only when its protocol says so. What the events say is read by `scenarios.clients.said`.
 """
 
 from __future__ import annotations
 
-from scenarios.said import READERS, Said, code_of, error_in, parsed
+from scenarios.clients.said import READERS, Said, code_of, error_in, parsed
 
 __all__ = ["Ear"]
 

@@ -1,8 +1,8 @@
 """What clients of models do: ask, listen, retry, leave; and what they made of the answers in the end.
 
 Each logical call leaves one `Heard`, after its last attempt. Plain clients read with their own ear; a
-vendor's SDK reads with its own (`scenarios.sdks`, imported only where a scenario wants it). All waiting is
-in virtual time and has an end. Outcomes are not judged here.
+vendor's SDK reads with its own (`scenarios.clients.sdks`, imported only where a scenario wants it). All
+waiting is in virtual time and has an end. Outcomes are not judged here.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 from fakes.journal import Headers, Journal
 from fakes.time import SimLoop
 from fakes.wire import Wire
-from scenarios.arrivals import arrivals_of, caller_headers, lower, sleep, wants_retry
-from scenarios.chat_wording import HEADERS, KEY_HEADERS, asks, path_of
-from scenarios.client import Call, Client, Ended, Order
-from scenarios.ear import Ear
+from scenarios.clients.arrivals import arrivals_of, caller_headers, lower, sleep, wants_retry
+from scenarios.clients.chat_wording import HEADERS, KEY_HEADERS, asks, path_of
+from scenarios.clients.client import Call, Client, Ended, Order
+from scenarios.clients.ear import Ear
+from scenarios.clients.said import shown
 from scenarios.gateways import PROBE
 from scenarios.history import Heard
 from scenarios.model.chat import ChatProtocol, ChatTraffic
 from scenarios.outcomes import header
-from scenarios.said import shown
 
 if TYPE_CHECKING:
-    from scenarios.sdks import Sdks
+    from scenarios.clients.sdks import Sdks
 
 __all__ = ["CALL_ID_HEADER", "Chats", "Listening", "Question", "prepare"]
 
@@ -41,7 +41,7 @@ _PROBE_WAIT_MAX_US = 60_000_000
 def prepare(traffic: Iterable[object]) -> None:
     """Import what this traffic needs of the vendors' SDKs: before its run, which shuts the doors they use."""
     if any(isinstance(block, ChatTraffic) and block.via != "plain" for block in traffic):
-        import scenarios.sdks  # noqa: F401  # for its own sake
+        import scenarios.clients.sdks  # noqa: F401  # for its own sake
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ class Chats:
 
     async def _by_sdk(self, question: Question) -> None:
         if self._sdks is None:
-            from scenarios.sdks import Sdks  # takes its time, and an extra: only where it is wanted
+            from scenarios.clients.sdks import Sdks  # takes its time, and an extra: only where it is wanted
 
             self._sdks = Sdks(client=self._client, wire=self._wire, loop=self._loop)
         self._journal.record(await self._sdks.ask(question))

@@ -15,11 +15,11 @@ import openai
 
 from fakes.time import SimLoop, SimulationError
 from fakes.wire import Wire
-from scenarios.chat_traffic import Question
-from scenarios.client import Client
+from scenarios.clients.chats import Question
+from scenarios.clients.client import Client
+from scenarios.clients.said import READERS, Said, error_in, shown
+from scenarios.clients.sdk_line import Line
 from scenarios.history import Heard
-from scenarios.said import READERS, Said, error_in, shown
-from scenarios.sdk_line import Line
 
 __all__ = ["Sdks"]
 

@@ -1,7 +1,7 @@
 """The way of an SDK's requests over the simulated wire: to the replica whose turn it is, and written down.
 
 Each exchange leaves a `Sent`, and then a `Got` or a `Left`, as every other client's does. What the SDK makes
-of the answers is the business of `scenarios.sdks`.
+of the answers is the business of `scenarios.clients.sdks`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import httpx2
 from fakes.journal import Headers
 from fakes.time import SimLoop
 from fakes.wire import Httpx2Transport, Wire
-from scenarios.chat_traffic import Listening, Question
-from scenarios.client import Client, Order
+from scenarios.clients.chats import Listening, Question
+from scenarios.clients.client import Client, Order
 
 __all__ = ["Line"]
 

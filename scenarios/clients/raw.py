@@ -9,8 +9,8 @@ from contextlib import aclosing
 from typing import Any
 
 from fakes.time import SimLoop
-from scenarios.arrivals import arrivals_of, caller_headers, lower, sleep
-from scenarios.client import Client, Order
+from scenarios.clients.arrivals import arrivals_of, caller_headers, lower, sleep
+from scenarios.clients.client import Client, Order
 from scenarios.model.scenario import HttpRequest, HttpTraffic, Scenario
 
 __all__ = ["PROXY", "Raw"]
