@@ -53,6 +53,15 @@ def _of_the_first(works: ChatWorks, call: Call, ending: Ending) -> Charge | None
     return pricing.charge(works.prices, works.settings.chat, worked, hold_nanos=call.hold_nanos)
 
 
+def _of_the_end(works: ChatWorks, call: Call, ending: Ending) -> Charge | None:
+    """The price is looked up when there is something to charge for."""
+    last = ending.last
+    if last is None:
+        return None
+    late = replace(last, attempt=replace(last.attempt, started_us=last.ended_us))
+    return _charge(works, call, replace(ending, last=late))
+
+
 async def _named_for_the_first(works: ChatWorks, call: Call, end: ChatEnd, over: AttemptEnd | None) -> None:
     """The row names the backend that the call was meant for."""
     if end.backend is not None:
@@ -92,6 +101,13 @@ SABOTAGES = (
         "of-the-first",
         "a call costs what the backend would have that it was meant for, whoever served it",
         Swap(settling, _charge, _of_the_first),
+        ("cost-equals-tokens-times-price",),
+    ),
+    Sabotage(
+        "B15",
+        "of-the-end",
+        "a call costs what was in force when it ended, not when its answer was begun",
+        Swap(settling, _charge, _of_the_end),
         ("cost-equals-tokens-times-price",),
     ),
     Sabotage(
