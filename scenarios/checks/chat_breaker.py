@@ -44,18 +44,19 @@ def judge_breakers(health: Health, chat: DeclaredChat, tally: Tally) -> None:
 
 
 def _openings(known: Known, others: list[Attempt], failures_max: int) -> Iterator[_Open]:
-    ends = [(one.ended_us, one) for one in (*known.attempts, *others) if one.ended_us is not None]
+    both = [(one, True) for one in known.attempts] + [(one, False) for one in others]
+    ends = [(one.ended_us, one, own) for one, own in both if one.ended_us is not None]
     ends.sort(key=lambda end: (end[0], end[1].row["failure"] in _SOUND))
     sure = loose = 0
     well_us, opened, first = -1, None, True
-    for ended_us, attempt in ends:
+    for ended_us, attempt, own in ends:
         if attempt.row["failure"] in _SOUND:
             if opened is not None:
                 yield _Open(*opened, until_us=ended_us)
             sure, loose, well_us, opened = 0, 0, ended_us, None
         elif attempt.row["failure"] in _TRIPS and opened is None:
             loose += 1
-            sure += attempt.started_us > well_us
+            sure += own and attempt.started_us > well_us
             if sure >= failures_max:
                 opened = (ended_us, attempt, first and sure == loose)
                 first = False

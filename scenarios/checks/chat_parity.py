@@ -19,8 +19,7 @@ from scenarios.units import amount_text
 __all__ = ["CHECKS", "disconnect_policy_kept", "stream_parity"]
 
 _ON_THE_WAY_US = 500_000  # what the news of a leave may take to come
-_MALFORMED = "malformed"
-_UNREADABLE = (_MALFORMED, "no_finish")
+_UNREADABLE = ("malformed", "no_finish")
 """Acts after which a stream has no end that could be believed."""
 
 
@@ -127,7 +126,7 @@ def _broke_first(call: ChatCall, work: Work, left_us: int) -> bool:
     ended = work.ended
     if ended is None or call.outcome not in ("broken", "failed"):
         return False
-    if any(_MALFORMED in act for act in work.acts):
+    if any(unread in act for act in work.acts for unread in _UNREADABLE):
         return True
     return not ended.complete and ended.t_us <= left_us + _ON_THE_WAY_US
 

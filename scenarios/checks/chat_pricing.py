@@ -155,7 +155,8 @@ def due_for(
     told = told_counts(work.ended, work.accepted.dialect)
     right = frozenset(one.cost_nanos(told) for one in tariffs)
     capped = _capped(right, hold_nanos, chat)
-    if work.whole and sum(told.values()) > _came_out(told) and believable(work.ended, work.accepted.dialect):
+    in_doubt = sum(told.values()) <= _came_out(told) or _by_chance(work)
+    if work.whole and not in_doubt and believable(work.ended, work.accepted.dialect):
         if capped != right:
             return ChatDue(
                 frozenset(nanos for nanos in right if nanos <= hold_nanos),
@@ -177,6 +178,14 @@ def due_for(
         flagged.add(0)
     exact = right if right == capped else frozenset[int]()
     return ChatDue(exact, frozenset(flagged), between, f"usage not to be believed, policy {policy}")
+
+
+def _by_chance(work: Work) -> bool:
+    """Whether the figures that a stream of Anthropic's begins with, one token out, are those of its end, too,
+    and that end never came."""
+    assert work.accepted is not None
+    told_at_its_start = work.accepted.dialect == "anthropic" and work.accepted.stream
+    return told_at_its_start and any("no_finish" in act for act in work.acts)
 
 
 def _caps(chat: DeclaredChat) -> bool:
