@@ -143,7 +143,8 @@ def resources_return(history: History, declared: Declared, tally: Tally) -> None
 def bytes_intact(history: History, declared: Declared, tally: Tally) -> None:
     """What a provider answered reaches the caller as it is, status and bytes, whatever it is made of: an
     object, a list, a number, a page; also when it is given again. Of a chat the words and the arguments of
-    tools come through, in their order, however they were cut in pieces."""
+    tools come through, in their order, however they were cut in pieces; and a sound answer is not called off
+    as one that broke."""
     intact(history, declared, tally)
     handed = Handed.of(history, declared)
     for exchange in View.of(history, declared).exchanges:

@@ -35,6 +35,11 @@ _PLAIN = frozenset(
 )
 """What every protocol has a word for."""
 
+_GO_ON = frozenset({"overloaded", "rate_limited", "server", "unreachable"})
+"""Failures that another backend need not share."""
+
+_NOT_ON = frozenset({"deadline", "left", "store_unavailable", "taken_over"})
+_LATE_US = 1_000_000  # so close to its deadline a call may end
 _CLOCK_US = 1_000  # a timer is due at a whole millisecond
 
 
@@ -99,8 +104,9 @@ def _asks_for_a_pause(attempt: Attempt, epoch_us: int) -> bool:
 @check("fallback-in-order", "routing")
 def fallback_in_order(history: History, declared: Declared, tally: Tally) -> None:
     """A pool serves only when no backend of an earlier one was eligible or untried in this call, and no
-    backend is tried again right after it failed while another is eligible; and the backend and model that a
-    call's row names are those that served it."""
+    backend is tried again right after it failed while another is eligible; nor is a call given up whose
+    failure another backend may not share while one is eligible. The backend and model that a call's row
+    names are those that served it."""
     chat = declared.chat
     if chat is None:
         return
@@ -110,6 +116,7 @@ def fallback_in_order(history: History, declared: Declared, tally: Tally) -> Non
         if model is None:
             continue
         _judge_named(call, model, tally)
+        _judge_end(call, model, health, declared, tally)
         for number, attempt in enumerate(call.attempts):
             tried = [one.backend for one in call.attempts[:number]]
             again = attempt.backend in tried[-1:]
@@ -123,7 +130,7 @@ def fallback_in_order(history: History, declared: Declared, tally: Tally) -> Non
                 for name in better
                 if chat.may_be_used(model, name, at_us)
                 and _can_be_carried(call, chat.backends.get(name))
-                and _surely_free(name, attempt, health, chat)
+                and _surely_free(name, health.process_of(attempt), attempt.started_us, health, chat)
             ]
             if not tally.keeps(not free):
                 tally.breach(
@@ -164,18 +171,47 @@ def _judge_named(call: ChatCall, model: Model, tally: Tally) -> None:
         )
 
 
-def _surely_free(name: str, attempt: Attempt, health: Health, chat: DeclaredChat) -> bool:
-    """Whether the process that made the attempt had no reason at all to keep away from this backend."""
-    process = health.process_of(attempt)
+def _judge_end(call: ChatCall, model: Model, health: Health, declared: Declared, tally: Tally) -> None:
+    """That a call which failed had nowhere else to go."""
+    chat, last = declared.chat, call.last
+    if chat is None or last is None or last.ended_us is None or call.outcome != "failed":
+        return
+    tries = sum(1 for one in call.attempts if not one.emergency)
+    if last.row["failure"] not in _GO_ON or last.row["ambiguous"] or tries >= chat.attempts_max:
+        return
+    deadline_us = int(call.row["created_us"]) - declared.epoch_us + chat.whole_us
+    if call.row["reason"] in _NOT_ON or last.ended_us > deadline_us - _LATE_US:
+        return
+    tried = {one.backend for one in call.attempts}
+    at_us, process = last.ended_us, health.process_of(last)
+    left = [
+        name
+        for name, _ in model.backends
+        if name not in tried
+        and chat.may_be_used(model, name, at_us + declared.epoch_us)
+        and _can_be_carried(call, chat.backends.get(name))
+        and _surely_free(name, process, at_us, health, chat)
+    ]
+    if not tally.keeps(not left):
+        tally.breach(
+            f"call {call.call_id} was given up after {last.backend} failed ({last.row['failure']}), and "
+            f"{', '.join(left)} was free",
+            call.fact,
+            last.fact,
+        )
+
+
+def _surely_free(name: str, process: str, at_us: int, health: Health, chat: DeclaredChat) -> bool:
+    """Whether the process had no reason at all, by then, to keep away from this backend."""
     if process == UNKNOWN or _is_limited(chat.backends.get(name)):
         return False
     for known in health.knowing(process, name):
-        failed_us = known.last_failure_us(attempt.started_us)
+        failed_us = known.last_failure_us(at_us)
         if failed_us is None:
             continue
-        if attempt.started_us <= known.forgiven_us(attempt.started_us):
+        if at_us <= known.forgiven_us(at_us):
             return False
-        if not known.served_since(failed_us, attempt.started_us):
+        if not known.served_since(failed_us, at_us):
             return False  # its breaker may be half open, with somebody else's probe under way
     return True
 

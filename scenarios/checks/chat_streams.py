@@ -18,6 +18,7 @@ _AT_ONCE_US = 5 * _SECOND_US  # what "at once" may take, on the way and at the s
 _BENT = ("odd", "duplicat", "malformed", "leak", "broken_tool", "framing")
 """Acts after which the words that come through need not be those that were meant."""
 
+_BROKE = frozenset({"truncated", "unreachable"})
 _CUT_SHORT = frozenset({"length", "max_tokens", "MAX_TOKENS", "incomplete"})
 """Ends, in each protocol's word, after which what was said need not be whole."""
 
@@ -93,6 +94,25 @@ def intact(history: History, declared: Declared, tally: Tally) -> None:
         for name, arguments in heard.calls if whole else ():
             if not tally.keeps(isinstance(read_json(arguments.encode()), dict)):
                 tally.breach(f"the arguments of a call of {name} came as {arguments!r}", heard, work.ended)
+    _judge_hung_up(view, tally)
+
+
+def _judge_hung_up(view: ChatView, tally: Tally) -> None:
+    """An answer that came soundly is not recorded, nor told, as one that broke."""
+    if view.cut_off or view.lines_changed:
+        return
+    for work in view.works:
+        attempt, answered = work.attempt, work.answered
+        if attempt is None or answered is None or answered.status != 200 or work.acts:
+            continue
+        if answered.ended_by == "server" and not answered.complete:
+            continue
+        if not tally.keeps(attempt.row["failure"] not in _BROKE):
+            tally.breach(
+                f"{work.backend} was answering soundly, and its answer was taken for one that broke",
+                *work.facts,
+                attempt.fact,
+            )
 
 
 def _bent(work: Work) -> bool:

@@ -13,8 +13,8 @@ from refgate.chat.exchange import Exchange
 from refgate.chat.records import AttemptEnd, Metering
 from refgate.chat.result import Result
 from refgate.config.models import Backend
-from refgate.dialects.spoken import Fault
-from refgate.policy.answers import Try
+from refgate.dialects.spoken import Fault, FaultKind
+from refgate.policy.answers import Failure, Stop, Try
 from refgate.policy.cooldown import Cooldown, CooldownRule
 from refgate.policy.health import Health, Slip
 from refgate.policy.plan import Plan
@@ -27,6 +27,7 @@ __all__ = ["SABOTAGES"]
 _classified = Exchange._classified
 _failed = Health.failed
 _from_pools = Plan._from_pools
+_over = Plan._over
 _primary_us = Plan._primary_us
 _refused = Cooldown.refused
 _LONG_US = 365 * 86_400_000_000
@@ -43,6 +44,13 @@ def _good_if_answered(done: Tried, metering: Metering | None = None) -> AttemptE
     """An attempt that had a status failed in no way."""
     end = attempt_end(done, metering)
     return end if end.status is None else replace(end, failure=None)
+
+
+def _final(self: Plan, now_us: int, last: Failure | None) -> Stop | None:
+    """What a server says of itself is the last word."""
+    if last is not None and last.fault.kind is FaultKind.SERVER:
+        return Stop("final")
+    return _over(self, now_us, last)
 
 
 @dataclass(slots=True)
@@ -137,6 +145,13 @@ SABOTAGES = (
         "an attempt that was answered with a 5xx is recorded as a good one",
         Swap(flow, attempt_end, _good_if_answered),
         ("attempts-recorded",),
+    ),
+    Sabotage(
+        "B4",
+        "final",
+        "a 5xx is the end of a call: no other backend is tried",
+        Swap(Plan, _over, _final),
+        ("fallback-in-order",),
     ),
     Sabotage(
         "B6",

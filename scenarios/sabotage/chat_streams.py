@@ -4,6 +4,8 @@ B5 clients of requests that nobody closes · C9 work for callers who left.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 
 import httpx
@@ -22,6 +24,7 @@ from scenarios.sabotage.swap import Sabotage, Swap
 __all__ = ["SABOTAGES"]
 
 _closing = Exchange.closing
+_chunks = Stream.chunks
 _open = Upstream.open
 
 
@@ -31,6 +34,15 @@ async def _opened_and_closed(self: Upstream, out: Outgoing, *, phases: Phases) -
     if isinstance(reply, Stream):
         await reply.aclose()
     return reply
+
+
+async def _as_much_as_came(self: Stream) -> AsyncGenerator[bytes, None]:
+    """The client is closed with the first piece of the body in hand."""
+    async with aclosing(_chunks(self)) as chunks:
+        async for chunk in chunks:
+            await self.aclose()
+            yield chunk
+            return
 
 
 class _Restarting(Exchange):
@@ -71,6 +83,13 @@ SABOTAGES = (
         "the client is closed as soon as the head of the answer is there",
         Swap(Upstream, _open, _opened_and_closed),
         ("alive-afterwards",),
+    ),
+    Sabotage(
+        "B1",
+        "as-much-as-came",
+        "the client is closed when the first piece of the answer is there",
+        Swap(Stream, _chunks, _as_much_as_came),
+        ("bytes-intact",),
     ),
     Sabotage(
         "B3",

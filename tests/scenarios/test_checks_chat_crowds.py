@@ -98,6 +98,18 @@ def test_a_backend_is_not_tried_again_right_after_it_failed() -> None:
     )
 
 
+def test_a_call_is_not_given_up_while_somebody_is_free() -> None:
+    """After one try of three, with two backends that nothing is wrong with; after three there is no more."""
+    told = ChatStory()
+    failing(told, 1)
+    assert "was given up after east failed (server), and west, rome was free" in breaches(
+        "fallback-in-order", told
+    )
+    told = ChatStory.under(chat={"attempts": 1})
+    failing(told, 1)
+    assert verdict("fallback-in-order", told) is Verdict.UNTESTED
+
+
 @pytest.mark.parametrize(("step_us", "expected"), [(0, Verdict.BROKEN), (5 * MS, Verdict.HOLDS)])
 def test_those_who_waited_do_not_come_in_one_instant(step_us: int, expected: Verdict) -> None:
     """Four calls that came one after the other, and that all go out as the wait is over."""

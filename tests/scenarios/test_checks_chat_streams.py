@@ -67,6 +67,21 @@ def test_of_a_broken_stream_the_beginning_comes_through() -> None:
         assert verdict("bytes-intact", told) is expected
 
 
+def test_a_sound_answer_is_not_called_off() -> None:
+    """A backend that was still answering did not break off."""
+    for ended_by, expected in (("server", Verdict.HOLDS), ("client", Verdict.BROKEN)):
+        told = ChatStory()
+        sent = told.asks(1, stream=True)
+        received = told.reaches(1, stream=True)
+        told.says(received, answer=False, complete=False, text=WORDS)
+        told.answered(received, complete=False, ended_by=ended_by)
+        told.failed(1, received, "truncated", status=200)
+        told.noted(1, outcome="broken", amount_nanos=0, flags=["unbilled_work"], usage_source="none")
+        told.hears(sent)
+        told.understood(sent, WORDS, outcome="error", error="upstream_truncated")
+        assert verdict("bytes-intact", told) is expected
+
+
 def test_a_tool_call_comes_through_whole() -> None:
     """Its arguments are one object."""
     arguments = '{"nonce": "n1", "by": "east/1"}'
