@@ -8,11 +8,11 @@ import re
 from starlette.requests import Request
 from starlette.responses import Response
 
+from refgate.answer import Answer
 from refgate.errors import Code, Refusal
 from refgate.flows.answers import respond
 from refgate.flows.arrival import bearer
 from refgate.gateway import Gateway
-from refgate.ports import Answer
 
 __all__ = ["TABLES", "page"]
 

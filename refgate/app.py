@@ -15,13 +15,14 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from refgate import admin
+from refgate.answer import Answer
 from refgate.chat.routes import PREFIXES
 from refgate.config.settings import Settings
 from refgate.errors import Code, Refusal
 from refgate.flows.answers import refused, respond
 from refgate.flows.arrival import Knock
 from refgate.gateway import Gateway
-from refgate.ports import Answer, Ports, StoreUnavailable
+from refgate.ports import Ports, StoreUnavailable
 
 __all__ = ["create_app"]
 

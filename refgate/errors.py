@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
-from refgate.ports import Answer
+from refgate.answer import Answer
 
 __all__ = ["STATUS", "Code", "Refusal", "envelope"]
 

@@ -9,6 +9,7 @@ import asyncio
 
 from starlette.responses import Response
 
+from refgate.answer import Answer
 from refgate.chat.backends import Backends, Drains
 from refgate.chat.cache import Cache
 from refgate.chat.front import Front
@@ -33,7 +34,7 @@ from refgate.ledger.deliverer import Deliverer
 from refgate.ledger.events import careful
 from refgate.ledger.housekeeping import Housekeeping
 from refgate.ledger.reconciler import Reconciler
-from refgate.ports import Answer, Billing, Ports, SpoolUnusable, StoreUnavailable
+from refgate.ports import Billing, Ports, SpoolUnusable, StoreUnavailable
 from refgate.redaction import Redaction
 from refgate.requestlog.log import RequestLog
 from refgate.store.chats import SqliteChats

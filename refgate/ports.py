@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from refgate.answer import Answer
 from refgate.ledger.states import Outcome, State
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from refgate.events import Event
 
 __all__ = [
-    "Answer",
     "Attempt",
     "Billing",
     "BillingUnreachable",
@@ -93,15 +93,6 @@ class StoreUnavailable(Exception):
 
 class BillingUnreachable(Exception):
     """Billing gave no verdict: it may or may not have applied what was asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as first sent to a caller, kept for replay. Headers: lower-case names, order kept."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)

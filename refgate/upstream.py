@@ -17,8 +17,8 @@ from functools import lru_cache
 
 import httpx
 
+from refgate.answer import Answer
 from refgate.headers import Pairs
-from refgate.ports import Answer
 
 __all__ = ["Failure", "FailureKind", "Outgoing", "Phases", "Stream", "Upstream"]
 

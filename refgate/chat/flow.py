@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 
+from refgate.answer import Answer
 from refgate.chat import telling
 from refgate.chat.admission import admit
 from refgate.chat.attempts import Tried, attempt_end, tried
@@ -29,7 +30,7 @@ from refgate.chat.works import Call, ChatWorks
 from refgate.dialects.error_bodies import status_of
 from refgate.dialects.spoken import Fault, FaultKind
 from refgate.policy.answers import Failure, Stop, Try, Wait
-from refgate.ports import Answer, StoreUnavailable
+from refgate.ports import StoreUnavailable
 
 __all__ = ["converse"]
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from starlette.types import Receive, Send
 
+from refgate.answer import Answer
 from refgate.chat import telling
 from refgate.chat.arrival import Asked, Denied, arrive, denied, presented, visitor
 from refgate.chat.flow import converse
@@ -27,7 +28,6 @@ from refgate.errors import Code, Refusal
 from refgate.events import CallRefused, Failed
 from refgate.flows.arrival import Knock
 from refgate.gate import Gate
-from refgate.ports import Answer
 
 __all__ = ["Front"]
 

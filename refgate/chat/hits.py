@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from refgate.answer import Answer
 from refgate.chat import telling
 from refgate.chat.admission import open_row
 from refgate.chat.cache import Cache, Kept
@@ -11,7 +12,6 @@ from refgate.chat.works import Call, ChatWorks
 from refgate.dialects.assembly import events_of
 from refgate.dialects.registry import Spoken, stream_writer, write_answer
 from refgate.dialects.spoken import Fault
-from refgate.ports import Answer
 
 __all__ = ["told_again"]
 

@@ -6,12 +6,12 @@ credential or its money is not. Knows no time and no state.
 
 from __future__ import annotations
 
+from refgate.answer import Answer
 from refgate.dialects.canonical import Protocol
 from refgate.dialects.error_bodies import error_answer, stream_error
 from refgate.dialects.spoken import Fault, FaultKind
 from refgate.headers import Pairs
 from refgate.policy.answers import Failure, Stop
-from refgate.ports import Answer
 
 __all__ = ["JSON", "STREAM", "always", "broken_off", "masked", "refusal", "stopped"]
 

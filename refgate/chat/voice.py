@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from starlette.types import Message, Receive, Send
 
+from refgate.answer import Answer
 from refgate.headers import Pairs
-from refgate.ports import Answer
 from refgate.requestlog.log import Tape
 
 __all__ = ["Voice", "attend"]

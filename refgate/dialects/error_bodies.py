@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from refgate.answer import Answer
 from refgate.dialects.canonical import Malformed, Protocol, Untranslatable
 from refgate.dialects.json_text import dumps
 from refgate.dialects.spoken import Fault, FaultKind
 from refgate.dialects.sse import encode
-from refgate.ports import Answer
 
 __all__ = ["ALL_POOLS_EXHAUSTED", "error_answer", "fault_of", "status_of", "stream_error"]
 

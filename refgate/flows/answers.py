@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from refgate.answer import Answer
 from refgate.errors import Refusal, envelope
-from refgate.ports import Answer
 
 __all__ = ["refused", "respond"]
 

@@ -6,9 +6,10 @@ too. How the end is written depends on what it means, so whoever asked does that
 
 from __future__ import annotations
 
+from refgate.answer import Answer
 from refgate.events import AttemptEnded, Failed
 from refgate.flows.works import Works
-from refgate.ports import Answer, Attempt, StoreUnavailable
+from refgate.ports import Attempt, StoreUnavailable
 from refgate.upstream import Failure, Outgoing
 
 __all__ = ["ask", "close", "ended", "opened", "over"]

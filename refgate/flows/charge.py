@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from refgate.answer import Answer
 from refgate.config.providers import Usage
 from refgate.config.settings import Policies
 from refgate.money import BadUsage, charge_nanos
-from refgate.ports import Answer
 
 __all__ = ["Charge", "charge"]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from refgate.answer import Answer
 from refgate.config.providers import Find, Provider, SubmitRoute
 from refgate.config.values import JsonPath
 from refgate.errors import Code, Refusal, envelope
@@ -21,7 +22,7 @@ from refgate.flows.submit import Submitted, conclude, task_of_another_call
 from refgate.flows.templates import request_of
 from refgate.flows.works import Works
 from refgate.ledger.states import Outcome, State
-from refgate.ports import Answer, Attempt, Call, Verdict
+from refgate.ports import Attempt, Call, Verdict
 from refgate.upstream import Failure, Outgoing
 
 __all__ = ["ProviderInquiry", "recovered"]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
+from refgate.answer import Answer
 from refgate.config.providers import Provider, QueryRoute
 from refgate.errors import Code, Refusal
 from refgate.events import LateCharged, UsageFlagged
@@ -30,7 +31,7 @@ from refgate.flows.tasks import owned, task_id_of
 from refgate.flows.templates import request_of
 from refgate.flows.works import Works
 from refgate.ledger.states import Outcome
-from refgate.ports import Answer, Attempt, Call, Verdict
+from refgate.ports import Attempt, Call, Verdict
 from refgate.upstream import Failure, Outgoing
 
 __all__ = ["Polled", "poll", "query", "unanswered"]

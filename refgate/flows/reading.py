@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from refgate.answer import Answer
 from refgate.config.providers import QueryRoute, SubmitRoute
 from refgate.config.values import JsonPath
 from refgate.money import loads_exact
-from refgate.ports import Answer
 from refgate.upstream import Failure
 
 __all__ = [

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
+from refgate.answer import Answer
 from refgate.config.providers import Provider
 from refgate.errors import Code, Refusal, envelope
 from refgate.events import CallOpened, CallUnknown
@@ -34,7 +35,6 @@ from refgate.flows.works import Works, insist
 from refgate.ledger.keys import reserve_key
 from refgate.ledger.states import Outcome
 from refgate.ports import (
-    Answer,
     Attempt,
     BillingUnreachable,
     Call,

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from refgate import headers
+from refgate.answer import Answer
 from refgate.config.providers import Provider
 from refgate.config.settings import Settings
 from refgate.events import CallEnded, Event, TaskRunning
 from refgate.ledger.cadence import Cadence
 from refgate.policy.backoff import Backoff
-from refgate.ports import Answer, Billing, Call, Store, StoreUnavailable, Verdict
+from refgate.ports import Billing, Call, Store, StoreUnavailable, Verdict
 from refgate.scrub import scrub
 from refgate.upstream import Phases, Upstream
 

@@ -21,6 +21,7 @@ import random
 from collections.abc import Callable
 from typing import Protocol, assert_never
 
+from refgate.answer import Answer
 from refgate.events import CallEnded, Event, Failed
 from refgate.ledger.cadence import Cadence
 from refgate.ledger.events import Overdue, Swept, careful
@@ -29,7 +30,7 @@ from refgate.ledger.keys import reserve_key
 from refgate.ledger.loop import Loop
 from refgate.ledger.states import Outcome, State
 from refgate.policy.backoff import Backoff
-from refgate.ports import Answer, Billing, Call, Refused, Store, Verdict
+from refgate.ports import Billing, Call, Refused, Store, Verdict
 
 __all__ = ["Inquiry", "Reconciler"]
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
+from refgate.answer import Answer
 from refgate.money import NANOS_MAX, loads_exact
-from refgate.ports import Answer, BillingUnreachable, Hold, HoldPage, Refused
+from refgate.ports import BillingUnreachable, Hold, HoldPage, Refused
 
 __all__ = ["Exchange", "RemoteBilling"]
 

@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from refgate.answer import Answer
 from refgate.ledger.states import Outcome, State
-from refgate.ports import Answer, Call, Hold, Intent
+from refgate.ports import Call, Hold, Intent
 
 __all__ = [
     "ANSWER",

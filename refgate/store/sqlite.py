@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from refgate.answer import Answer
 from refgate.ledger.states import State
-from refgate.ports import Answer, Attempt, Call, Fresh, Intent, NewCall, Opened, Verdict
+from refgate.ports import Attempt, Call, Fresh, Intent, NewCall, Opened, Verdict
 from refgate.store import calls, intents, pages, sweeps
 from refgate.store.database import Database
 from refgate.store.rows import CALL, call_of, text

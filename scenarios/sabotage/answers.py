@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from refgate import headers
+from refgate.answer import Answer
 from refgate.config.providers import Provider
 from refgate.config.settings import Caller
 from refgate.errors import Code, Refusal
@@ -17,7 +18,7 @@ from refgate.flows.arrival import Asked
 from refgate.flows.tasks import owned
 from refgate.flows.works import Works
 from refgate.headers import Pairs, to_caller
-from refgate.ports import Answer, Call
+from refgate.ports import Call
 from refgate.upstream import Failure, Outgoing, Phases, Upstream
 from scenarios.sabotage.swap import Sabotage, Swap
 

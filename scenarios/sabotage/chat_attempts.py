@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 
+from refgate.answer import Answer
 from refgate.chat import attempts, telling
 from refgate.chat.exchange import Exchange
 from refgate.chat.records import AttemptEnd, ChatAttempt
@@ -15,7 +16,6 @@ from refgate.chat.works import Call, ChatWorks
 from refgate.dialects.canonical import Protocol
 from refgate.dialects.spoken import Fault
 from refgate.policy.plan import Plan
-from refgate.ports import Answer
 from refgate.requestlog.log import Tape
 from refgate.store import chats
 from refgate.upstream import Failure, Outgoing, Phases, Stream, Upstream

@@ -11,11 +11,12 @@ from dataclasses import replace
 
 from starlette.responses import Response
 
+from refgate.answer import Answer
 from refgate.flows import submit
 from refgate.flows.answers import respond
 from refgate.flows.arrival import Asked
 from refgate.flows.opening import fingerprint
-from refgate.ports import Answer, InFlight, NewCall, Opened
+from refgate.ports import InFlight, NewCall, Opened
 from refgate.store import calls
 from refgate.store.sqlite import SqliteStore
 from scenarios.sabotage.swap import Sabotage, Swap

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from refgate.answer import Answer
 from refgate.config.providers import Usage
 from refgate.config.settings import Policies
 from refgate.flows import charge as charging
 from refgate.flows import query
 from refgate.flows.charge import Charge, charge
 from refgate.money import NANOS_MAX, BadUsage, charge_nanos
-from refgate.ports import Answer
 from scenarios.sabotage.swap import Sabotage, Swap
 
 __all__ = ["SABOTAGES"]

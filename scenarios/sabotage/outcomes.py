@@ -4,13 +4,14 @@ goes back · A12 one end for each poll.
 
 from __future__ import annotations
 
+from refgate.answer import Answer
 from refgate.config.providers import SubmitRoute
 from refgate.flows import query, submit
 from refgate.flows.inquiry import ProviderInquiry
 from refgate.flows.reading import Declined, Doubtful, SubmitVerdict, Unreached, read_submit
 from refgate.flows.works import Works
 from refgate.ledger.cadence import Cadence
-from refgate.ports import Answer, Attempt, Call, Hold, Verdict
+from refgate.ports import Attempt, Call, Hold, Verdict
 from refgate.store import calls
 from refgate.store.sqlite import SqliteStore
 from refgate.upstream import Failure

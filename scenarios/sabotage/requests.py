@@ -12,6 +12,7 @@ import httpx
 from starlette.types import Receive
 
 from refgate import app, gateway, headers
+from refgate.answer import Answer
 from refgate.app import _body
 from refgate.config.providers import Provider
 from refgate.config.settings import Settings
@@ -21,7 +22,6 @@ from refgate.flows.arrival import Knock
 from refgate.flows.routes import Met, MetPassthrough, MetQuery, MetResult, route
 from refgate.headers import Pairs, to_provider
 from refgate.paths import Path
-from refgate.ports import Answer
 from refgate.upstream import Failure, Outgoing, Phases, Upstream
 from scenarios.sabotage.swap import Sabotage, Swap
 

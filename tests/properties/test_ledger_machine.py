@@ -17,12 +17,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from refgate.answer import Answer
 from refgate.ledger.books import Books, Grant
 from refgate.ledger.cadence import Cadence
 from refgate.ledger.housekeeping import Housekeeping
 from refgate.ledger.keys import finalize_key, reserve_key
 from refgate.ledger.states import OPEN, TERMINAL, Outcome, State, may
-from refgate.ports import Answer, Fresh, Hold, InFlight, KeyReused, Refused, Replay, Verdict
+from refgate.ports import Fresh, Hold, InFlight, KeyReused, Refused, Replay, Verdict
 from refgate.store.sqlite import SqliteStore
 from tests.refgate.ledger_kit import CommitFault, Cut, File, attempt, drive, new_call
 

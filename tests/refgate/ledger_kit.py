@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from refgate.answer import Answer
 from refgate.ledger.states import Outcome, State
-from refgate.ports import Answer, Attempt, Call, Fresh, NewCall, Store, Verdict
+from refgate.ports import Attempt, Call, Fresh, NewCall, Store, Verdict
 from refgate.store.database import Database
 from refgate.store.sqlite import SqliteStore
 

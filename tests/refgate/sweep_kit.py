@@ -19,6 +19,7 @@ from fakes.billing import BillingService
 from fakes.journal import Journal
 from fakes.time import PowerCut, SimLoop, current_loop, run_virtual
 from fakes.wire import DirectClient, Fixed, Timeouts, Wire, WireError
+from refgate.answer import Answer
 from refgate.events import Event
 from refgate.ledger.books import Books, Grant
 from refgate.ledger.cadence import Cadence
@@ -29,7 +30,6 @@ from refgate.ledger.reconciler import Reconciler
 from refgate.ledger.remote_billing import RemoteBilling
 from refgate.ledger.states import Outcome, State
 from refgate.ports import (
-    Answer,
     Attempt,
     Billing,
     BillingUnreachable,

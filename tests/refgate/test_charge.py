@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refgate.answer import Answer
 from refgate.config.providers import Usage
 from refgate.config.settings import Policies
 from refgate.flows.charge import charge
 from refgate.flows.reading import document
-from refgate.ports import Answer
 
 HOLD = 500_000_000
 BY_PATH = Usage.model_validate(

@@ -11,12 +11,12 @@ import openai
 import pytest
 from google.genai import errors
 
+from refgate.answer import Answer
 from refgate.dialects.canonical import Malformed, Protocol, Untranslatable
 from refgate.dialects.error_bodies import error_answer, fault_of, status_of
 from refgate.dialects.faults import classify, fault_in_body
 from refgate.dialects.retry_hint import HINT_US_MAX, hint_us
 from refgate.dialects.spoken import Began, Broke, Fault, FaultKind, Unmetered
-from refgate.ports import Answer
 from tests.refgate.dialect_kit import CALLERS, google, told
 
 NOW_US = 1_795_000_000_000_000  # 2026-11-18T11:06:40Z

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refgate.answer import Answer
 from refgate.config.providers import QueryRoute, SubmitRoute
 from refgate.flows.reading import (
     Accepted,
@@ -22,7 +23,6 @@ from refgate.flows.reading import (
     read_resend,
     read_submit,
 )
-from refgate.ports import Answer
 from refgate.upstream import Failure, FailureKind
 
 SUBMIT = SubmitRoute.model_validate(

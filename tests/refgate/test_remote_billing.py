@@ -15,8 +15,9 @@ from fakes.billing import BillingService
 from fakes.journal import BillingFinalized, BillingReserved, Journal
 from fakes.time import current_loop, run_virtual
 from fakes.wire import DirectClient, Timeouts, Wire, WireError
+from refgate.answer import Answer
 from refgate.ledger.remote_billing import RemoteBilling
-from refgate.ports import Answer, BillingUnreachable, Hold, Refused
+from refgate.ports import BillingUnreachable, Hold, Refused
 from tests.refgate.ledger_kit import drive
 
 T = TypeVar("T")

@@ -8,18 +8,9 @@ from typing import Any
 
 import pytest
 
+from refgate.answer import Answer
 from refgate.ledger.states import TERMINAL, Outcome, State, may
-from refgate.ports import (
-    Answer,
-    Attempt,
-    Call,
-    Fresh,
-    InFlight,
-    KeyReused,
-    Replay,
-    Store,
-    Verdict,
-)
+from refgate.ports import Attempt, Call, Fresh, InFlight, KeyReused, Replay, Store, Verdict
 from refgate.store.pages import PAGES
 from tests.refgate.ledger_kit import (
     DONE,

@@ -13,7 +13,7 @@ import pytest
 import respx
 
 from fakes.time import run_virtual
-from refgate.ports import Answer
+from refgate.answer import Answer
 from refgate.upstream import Failure, FailureKind, Outgoing, Phases, Stream, Upstream
 
 S = 1_000_000

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Send
 
 from refgate import gateway, upstream
+from refgate.answer import Answer
 from refgate.chat import settling
 from refgate.chat.patience import Patience, Phase
 from refgate.chat.pricing import Charge
@@ -24,7 +25,7 @@ from refgate.flows.answers import respond
 from refgate.flows.arrival import Asked
 from refgate.flows.passthrough import Forwarded
 from refgate.ledger.states import Outcome
-from refgate.ports import Answer, Attempt, Verdict
+from refgate.ports import Attempt, Verdict
 from refgate.store import postings
 from refgate.store.sqlite import SqliteStore
 from refgate.upstream import Failure, FailureKind, Outgoing, Phases, Stream, Upstream
