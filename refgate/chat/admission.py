@@ -12,8 +12,9 @@ from refgate.chat.works import Call, ChatWorks
 from refgate.dialects.spoken import Fault, FaultKind
 from refgate.errors import Code
 from refgate.events import ChatOpened
+from refgate.ledger.records import Refused
 from refgate.money import BadUsage
-from refgate.ports import Refused, StoreUnavailable
+from refgate.ports import StoreUnavailable
 
 __all__ = ["admit", "open_row"]
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from refgate.dialects.spoken import Usage
-from refgate.ports import Refused
+from refgate.ledger.records import Refused
 
 __all__ = [
     "AttemptEnd",

@@ -9,7 +9,8 @@ from __future__ import annotations
 from refgate.answer import Answer
 from refgate.events import AttemptEnded, Failed
 from refgate.flows.works import Works
-from refgate.ports import Attempt, StoreUnavailable
+from refgate.ledger.records import Attempt
+from refgate.ports import StoreUnavailable
 from refgate.upstream import Failure, Outgoing
 
 __all__ = ["ask", "close", "ended", "opened", "over"]

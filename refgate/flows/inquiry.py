@@ -21,8 +21,8 @@ from refgate.flows.reading import Declined, Doubtful, as_task_id, document, read
 from refgate.flows.submit import Submitted, conclude, task_of_another_call
 from refgate.flows.templates import request_of
 from refgate.flows.works import Works
+from refgate.ledger.records import Attempt, Call, Verdict
 from refgate.ledger.states import Outcome, State
-from refgate.ports import Attempt, Call, Verdict
 from refgate.upstream import Failure, Outgoing
 
 __all__ = ["ProviderInquiry", "recovered"]

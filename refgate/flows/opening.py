@@ -11,8 +11,8 @@ import hashlib
 from refgate.errors import Code, Refusal
 from refgate.flows.arrival import Asked
 from refgate.flows.works import Works
+from refgate.ledger.records import Fresh, InFlight, KeyReused, NewCall, Opened, Replay
 from refgate.ledger.states import Outcome, State
-from refgate.ports import Fresh, InFlight, KeyReused, NewCall, Opened, Replay
 
 __all__ = ["fingerprint", "open_call"]
 

@@ -21,7 +21,7 @@ from refgate.flows.query import unanswered
 from refgate.flows.routes import MetResult
 from refgate.flows.tasks import owned, task_id_of
 from refgate.flows.works import Works, scrub_pairs
-from refgate.ports import Attempt
+from refgate.ledger.records import Attempt
 from refgate.scrub import Scrubber
 from refgate.upstream import Failure, FailureKind, Stream
 

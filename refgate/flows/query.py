@@ -30,8 +30,8 @@ from refgate.flows.routes import MetQuery
 from refgate.flows.tasks import owned, task_id_of
 from refgate.flows.templates import request_of
 from refgate.flows.works import Works
+from refgate.ledger.records import Attempt, Call, Verdict
 from refgate.ledger.states import Outcome
-from refgate.ports import Attempt, Call, Verdict
 from refgate.upstream import Failure, Outgoing
 
 __all__ = ["Polled", "poll", "query", "unanswered"]

@@ -33,17 +33,9 @@ from refgate.flows.reading import Accepted, Declined, Doubtful, SubmitVerdict, U
 from refgate.flows.routes import MetSubmit
 from refgate.flows.works import Works, insist
 from refgate.ledger.keys import reserve_key
+from refgate.ledger.records import Attempt, Call, NewCall, Refused, Replay, Verdict
 from refgate.ledger.states import Outcome
-from refgate.ports import (
-    Attempt,
-    BillingUnreachable,
-    Call,
-    NewCall,
-    Refused,
-    Replay,
-    StoreUnavailable,
-    Verdict,
-)
+from refgate.ports import BillingUnreachable, StoreUnavailable
 from refgate.scrub import scrub
 from refgate.upstream import Failure, Outgoing
 

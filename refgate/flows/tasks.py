@@ -16,7 +16,7 @@ from refgate.errors import Code, Refusal
 from refgate.flows.arrival import Asked
 from refgate.flows.reading import as_task_id, document
 from refgate.flows.works import Works
-from refgate.ports import Call
+from refgate.ledger.records import Call
 
 __all__ = ["owned", "task_id_of"]
 

@@ -9,8 +9,8 @@ from typing import Any
 from refgate import headers
 from refgate.config.providers import Provider
 from refgate.flows.memo import captured, headers_of
+from refgate.ledger.records import Call
 from refgate.paths import fill, fill_plain
-from refgate.ports import Call
 from refgate.upstream import Outgoing
 
 __all__ = ["request_of"]

@@ -18,8 +18,9 @@ from refgate.config.providers import Provider
 from refgate.config.settings import Settings
 from refgate.events import CallEnded, Event, TaskRunning
 from refgate.ledger.cadence import Cadence
+from refgate.ledger.records import Call, Verdict
 from refgate.policy.backoff import Backoff
-from refgate.ports import Billing, Call, Store, StoreUnavailable, Verdict
+from refgate.ports import Billing, Store, StoreUnavailable
 from refgate.scrub import scrub
 from refgate.upstream import Phases, Upstream
 

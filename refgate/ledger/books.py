@@ -15,7 +15,8 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from refgate.ports import BillingUnreachable, Hold, HoldPage, Refused, StoreUnavailable
+from refgate.ledger.records import Hold, HoldPage, Refused
+from refgate.ports import BillingUnreachable, StoreUnavailable
 from refgate.store.database import Database
 from refgate.store.postings import enter, finalize_hold, open_hold, set_aside
 from refgate.store.rows import HOLD, hold_of

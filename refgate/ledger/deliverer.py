@@ -25,7 +25,8 @@ from refgate.ledger.events import Delivered, Postponed, Stuck, careful
 from refgate.ledger.hands import Hands
 from refgate.ledger.keys import reserve_key, reserve_less_key
 from refgate.ledger.loop import Loop
-from refgate.ports import Billing, BillingUnreachable, Hold, Intent, Refused, Store, StoreUnavailable
+from refgate.ledger.records import Hold, Intent, Refused
+from refgate.ports import Billing, BillingUnreachable, Store, StoreUnavailable
 
 __all__ = ["Deliverer"]
 

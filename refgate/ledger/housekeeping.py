@@ -15,8 +15,9 @@ from refgate.ledger.cadence import Cadence
 from refgate.ledger.events import OrphanReleased, careful
 from refgate.ledger.keys import is_reserve_key, orphan_key
 from refgate.ledger.loop import Loop
+from refgate.ledger.records import Hold
 from refgate.ledger.states import TERMINAL
-from refgate.ports import Billing, Hold, Store
+from refgate.ports import Billing, Store
 
 __all__ = ["Housekeeping"]
 

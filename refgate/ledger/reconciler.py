@@ -28,9 +28,10 @@ from refgate.ledger.events import Overdue, Swept, careful
 from refgate.ledger.hands import Hands
 from refgate.ledger.keys import reserve_key
 from refgate.ledger.loop import Loop
+from refgate.ledger.records import Call, Refused, Verdict
 from refgate.ledger.states import Outcome, State
 from refgate.policy.backoff import Backoff
-from refgate.ports import Billing, Call, Refused, Store, Verdict
+from refgate.ports import Billing, Store
 
 __all__ = ["Inquiry", "Reconciler"]
 

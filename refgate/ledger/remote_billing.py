@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from refgate.answer import Answer
+from refgate.ledger.records import Hold, HoldPage, Refused
 from refgate.money import NANOS_MAX, loads_exact
-from refgate.ports import BillingUnreachable, Hold, HoldPage, Refused
+from refgate.ports import BillingUnreachable
 
 __all__ = ["Exchange", "RemoteBilling"]
 

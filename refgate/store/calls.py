@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from refgate.answer import Answer
 from refgate.ledger.keys import finalize_key
+from refgate.ledger.records import Attempt, Call, Fresh, InFlight, KeyReused, NewCall, Opened, Replay, Verdict
 from refgate.ledger.states import TERMINAL, Outcome, State, before
-from refgate.ports import Attempt, Call, Fresh, InFlight, KeyReused, NewCall, Opened, Replay, Verdict
 from refgate.store.rows import ANSWER, CALL, answer_of, call_of, flags_of, headers_text, text
 
 __all__ = [

@@ -16,8 +16,8 @@ from typing import Any
 
 from refgate.chat.records import AttemptEnd, ChatAttempt, ChatEnd, Metering, NewChat, OpenChat
 from refgate.ledger.keys import chat_hold_key, finalize_key
+from refgate.ledger.records import Hold, Refused
 from refgate.money import NANOS_MAX
-from refgate.ports import Hold, Refused
 from refgate.store.database import Database
 from refgate.store.postings import finalize_hold, open_hold, set_aside
 from refgate.store.rows import text

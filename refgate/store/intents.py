@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from refgate.ports import Intent
+from refgate.ledger.records import Intent
 from refgate.store.calls import finish
 from refgate.store.rows import INTENT, intent_of, text
 

@@ -8,8 +8,8 @@ charges it in one transaction keeps to the same ones.
 import sqlite3
 from collections.abc import Mapping
 
+from refgate.ledger.records import Hold, Refused
 from refgate.money import NANOS_MAX
-from refgate.ports import Hold, Refused
 from refgate.store.rows import text
 
 __all__ = ["enter", "finalize_hold", "open_hold", "set_aside"]

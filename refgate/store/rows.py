@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from refgate.answer import Answer
+from refgate.ledger.records import Call, Hold, Intent
 from refgate.ledger.states import Outcome, State
-from refgate.ports import Call, Hold, Intent
 
 __all__ = [
     "ANSWER",

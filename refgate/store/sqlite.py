@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from refgate.answer import Answer
+from refgate.ledger.records import Attempt, Call, Fresh, Intent, NewCall, Opened, Verdict
 from refgate.ledger.states import State
-from refgate.ports import Attempt, Call, Fresh, Intent, NewCall, Opened, Verdict
 from refgate.store import calls, intents, pages, sweeps
 from refgate.store.database import Database
 from refgate.store.rows import CALL, call_of, text

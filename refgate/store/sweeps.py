@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from refgate.ports import Call
+from refgate.ledger.records import Call
 from refgate.store.rows import CALL, call_of
 
 __all__ = ["any_due", "any_old", "forget", "lease"]

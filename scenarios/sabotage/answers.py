@@ -18,7 +18,7 @@ from refgate.flows.arrival import Asked
 from refgate.flows.tasks import owned
 from refgate.flows.works import Works
 from refgate.headers import Pairs, to_caller
-from refgate.ports import Call
+from refgate.ledger.records import Call
 from refgate.upstream import Failure, Outgoing, Phases, Upstream
 from scenarios.sabotage.swap import Sabotage, Swap
 

@@ -11,8 +11,9 @@ from refgate.flows.works import Works
 from refgate.ledger.housekeeping import Housekeeping
 from refgate.ledger.keys import reserve_key
 from refgate.ledger.reconciler import Reconciler
+from refgate.ledger.records import Attempt, Call, Hold, Intent, Refused, Verdict
 from refgate.ledger.states import State
-from refgate.ports import Attempt, BillingUnreachable, Call, Hold, Intent, Refused, Verdict
+from refgate.ports import BillingUnreachable
 from refgate.store import calls, sqlite
 from refgate.store.sqlite import SqliteStore
 from scenarios.sabotage.swap import Sabotage, Swap

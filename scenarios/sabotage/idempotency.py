@@ -16,7 +16,7 @@ from refgate.flows import submit
 from refgate.flows.answers import respond
 from refgate.flows.arrival import Asked
 from refgate.flows.opening import fingerprint
-from refgate.ports import InFlight, NewCall, Opened
+from refgate.ledger.records import InFlight, NewCall, Opened
 from refgate.store import calls
 from refgate.store.sqlite import SqliteStore
 from scenarios.sabotage.swap import Sabotage, Swap

@@ -11,7 +11,7 @@ from refgate.flows.inquiry import ProviderInquiry
 from refgate.flows.reading import Declined, Doubtful, SubmitVerdict, Unreached, read_submit
 from refgate.flows.works import Works
 from refgate.ledger.cadence import Cadence
-from refgate.ports import Attempt, Call, Hold, Verdict
+from refgate.ledger.records import Attempt, Call, Hold, Verdict
 from refgate.store import calls
 from refgate.store.sqlite import SqliteStore
 from refgate.upstream import Failure

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 
 from refgate.ledger.books import Books, Grant
-from refgate.ports import Hold
+from refgate.ledger.records import Hold
 from refgate.store.database import Database, open_database
 
 __all__ = ["commits_per_second"]

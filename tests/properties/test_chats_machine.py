@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from refgate.chat.records import ChatEnd, ChatOutcome
 from refgate.ledger.books import Grant
-from refgate.ports import Refused
+from refgate.ledger.records import Refused
 from refgate.store.chats import SqliteChats
 from tests.refgate.chats_kit import ChatFile, attempt_end, chat_attempt, new_chat
 from tests.refgate.ledger_kit import CommitFault, Cut

@@ -22,8 +22,8 @@ from refgate.ledger.books import Books, Grant
 from refgate.ledger.cadence import Cadence
 from refgate.ledger.housekeeping import Housekeeping
 from refgate.ledger.keys import finalize_key, reserve_key
+from refgate.ledger.records import Fresh, Hold, InFlight, KeyReused, Refused, Replay, Verdict
 from refgate.ledger.states import OPEN, TERMINAL, Outcome, State, may
-from refgate.ports import Fresh, Hold, InFlight, KeyReused, Refused, Replay, Verdict
 from refgate.store.sqlite import SqliteStore
 from tests.refgate.ledger_kit import CommitFault, Cut, File, attempt, drive, new_call
 

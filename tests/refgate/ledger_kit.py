@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from refgate.answer import Answer
+from refgate.ledger.records import Attempt, Call, Fresh, NewCall, Verdict
 from refgate.ledger.states import Outcome, State
-from refgate.ports import Attempt, Call, Fresh, NewCall, Store, Verdict
+from refgate.ports import Store
 from refgate.store.database import Database
 from refgate.store.sqlite import SqliteStore
 

@@ -27,20 +27,10 @@ from refgate.ledger.deliverer import Deliverer
 from refgate.ledger.housekeeping import Housekeeping
 from refgate.ledger.keys import reserve_key
 from refgate.ledger.reconciler import Reconciler
+from refgate.ledger.records import Attempt, Call, Fresh, Hold, HoldPage, NewCall, Refused, Verdict
 from refgate.ledger.remote_billing import RemoteBilling
 from refgate.ledger.states import Outcome, State
-from refgate.ports import (
-    Attempt,
-    Billing,
-    BillingUnreachable,
-    Call,
-    Fresh,
-    Hold,
-    HoldPage,
-    NewCall,
-    Refused,
-    Verdict,
-)
+from refgate.ports import Billing, BillingUnreachable
 from refgate.store.database import Database
 from refgate.store.sqlite import SqliteStore
 from tests.refgate.ledger_kit import FaultyConnection, connect

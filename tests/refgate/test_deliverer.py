@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from refgate.ledger.events import Delivered, Postponed, Stuck
+from refgate.ledger.records import Hold
 from refgate.ledger.states import State
 from refgate.policy.backoff import Backoff
-from refgate.ports import Hold
 from tests.refgate.ledger_kit import released, success
 from tests.refgate.sweep_kit import COST, GRANT, HOLD, QUICK, Gateway, S, World, in_world
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from refgate.ledger.books import Books, Grant
-from refgate.ports import BillingUnreachable, Hold, Refused
+from refgate.ledger.records import Hold, Refused
+from refgate.ports import BillingUnreachable
 from tests.refgate.ledger_kit import CommitFault, Cut, File, drive
 
 Fault = Callable[[str, str], None]

@@ -11,8 +11,8 @@ import pytest
 
 from refgate.ledger.events import Overdue
 from refgate.ledger.keys import reserve_key
+from refgate.ledger.records import Hold
 from refgate.ledger.states import LEASED, State
-from refgate.ports import Hold
 from tests.refgate.ledger_kit import attempt
 from tests.refgate.sweep_kit import COST, GRANT, HOLD, QUICK, Gateway, S, World, in_world
 

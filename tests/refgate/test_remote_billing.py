@@ -16,8 +16,9 @@ from fakes.journal import BillingFinalized, BillingReserved, Journal
 from fakes.time import current_loop, run_virtual
 from fakes.wire import DirectClient, Timeouts, Wire, WireError
 from refgate.answer import Answer
+from refgate.ledger.records import Hold, Refused
 from refgate.ledger.remote_billing import RemoteBilling
-from refgate.ports import BillingUnreachable, Hold, Refused
+from refgate.ports import BillingUnreachable
 from tests.refgate.ledger_kit import drive
 
 T = TypeVar("T")

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from refgate.answer import Answer
+from refgate.ledger.records import Attempt, Call, Fresh, InFlight, KeyReused, Replay, Verdict
 from refgate.ledger.states import TERMINAL, Outcome, State, may
-from refgate.ports import Attempt, Call, Fresh, InFlight, KeyReused, Replay, Store, Verdict
+from refgate.ports import Store
 from refgate.store.pages import PAGES
 from tests.refgate.ledger_kit import (
     DONE,

@@ -13,8 +13,9 @@ from refgate.chat.records import ChatOutcome, ChatStore, OpenChat
 from refgate.ledger.books import Books, Grant
 from refgate.ledger.cadence import Cadence
 from refgate.ledger.housekeeping import Housekeeping
+from refgate.ledger.records import Refused
 from refgate.money import NANOS_MAX
-from refgate.ports import Refused, StoreUnavailable
+from refgate.ports import StoreUnavailable
 from refgate.store.chats import SqliteChats
 from refgate.store.schema import APPLICATION_ID, MIGRATIONS
 from tests.refgate.chats_kit import METERING, USAGE, ChatFile, attempt_end, chat_attempt, new_chat, served

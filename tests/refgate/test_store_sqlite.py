@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from refgate.ledger.records import Fresh, Replay
 from refgate.ledger.states import State
-from refgate.ports import Fresh, Replay, Store, StoreUnavailable
+from refgate.ports import Store, StoreUnavailable
 from refgate.store.database import Database, open_database
 from refgate.store.schema import APPLICATION_ID, MIGRATIONS, StoreUnusable
 from refgate.store.sqlite import SqliteStore

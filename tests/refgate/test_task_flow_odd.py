@@ -15,8 +15,8 @@ from refgate.events import CallUnknown
 from refgate.flows.inquiry import recovered
 from refgate.flows.label import labelled
 from refgate.flows.templates import request_of
+from refgate.ledger.records import Call
 from refgate.ledger.states import State
-from refgate.ports import Call
 from tests.refgate.edge_kit import ENVIRON, Reply, S, Seen, World, code, config, played
 
 

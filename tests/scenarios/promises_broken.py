@@ -24,8 +24,8 @@ from refgate.flows import answers, submit
 from refgate.flows.answers import respond
 from refgate.flows.arrival import Asked
 from refgate.flows.passthrough import Forwarded
+from refgate.ledger.records import Attempt, Verdict
 from refgate.ledger.states import Outcome
-from refgate.ports import Attempt, Verdict
 from refgate.store import postings
 from refgate.store.sqlite import SqliteStore
 from refgate.upstream import Failure, FailureKind, Outgoing, Phases, Stream, Upstream

@@ -17,7 +17,7 @@ from refgate.chat.works import Call
 from refgate.config.models import Backend
 from refgate.dialects.canonical import Protocol
 from refgate.headers import Pairs
-from refgate.ports import Hold
+from refgate.ledger.records import Hold
 from refgate.price_list import PriceList
 from refgate.store import chats, postings
 from scenarios.sabotage.swap import Swap
