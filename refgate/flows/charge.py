@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refgate.answer import Answer
-from refgate.config.providers import Usage
+from refgate.config.routes import Usage
 from refgate.config.settings import Policies
 from refgate.money import BadUsage, charge_nanos
 

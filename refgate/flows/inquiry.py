@@ -10,7 +10,8 @@ import json
 from typing import Any
 
 from refgate.answer import Answer
-from refgate.config.providers import Find, Provider, SubmitRoute
+from refgate.config.providers import Find, Provider
+from refgate.config.routes import SubmitRoute
 from refgate.config.values import JsonPath
 from refgate.errors import Code, Refusal, envelope
 from refgate.flows import attempts

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from refgate.answer import Answer
-from refgate.config.providers import Provider, QueryRoute
+from refgate.config.providers import Provider
+from refgate.config.routes import QueryRoute
 from refgate.errors import Code, Refusal
 from refgate.events import LateCharged, UsageFlagged
 from refgate.flows import attempts

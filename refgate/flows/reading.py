@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from refgate.answer import Answer
-from refgate.config.providers import QueryRoute, SubmitRoute
+from refgate.config.routes import QueryRoute, SubmitRoute
 from refgate.config.values import JsonPath
 from refgate.money import loads_exact
 from refgate.upstream import Failure

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from refgate.config.providers import Provider, QueryRoute, ResultRoute, SubmitRoute
+from refgate.config.providers import Provider
+from refgate.config.routes import QueryRoute, ResultRoute, SubmitRoute
 from refgate.paths import Path
 
 __all__ = ["Met", "MetPassthrough", "MetQuery", "MetResult", "MetSubmit", "route"]

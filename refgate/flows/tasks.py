@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from refgate.config.providers import TaskIdPlace
+from refgate.config.routes import TaskIdPlace
 from refgate.config.values import JsonPath
 from refgate.errors import Code, Refusal
 from refgate.flows.arrival import Asked

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from refgate.answer import Answer
-from refgate.config.providers import Usage
+from refgate.config.routes import Usage
 from refgate.config.settings import Policies
 from refgate.flows import charge as charging
 from refgate.flows import query

@@ -5,7 +5,7 @@ goes back · A12 one end for each poll.
 from __future__ import annotations
 
 from refgate.answer import Answer
-from refgate.config.providers import SubmitRoute
+from refgate.config.routes import SubmitRoute
 from refgate.flows import query, submit
 from refgate.flows.inquiry import ProviderInquiry
 from refgate.flows.reading import Declined, Doubtful, SubmitVerdict, Unreached, read_submit

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refgate.answer import Answer
-from refgate.config.providers import Usage
+from refgate.config.routes import Usage
 from refgate.config.settings import Policies
 from refgate.flows.charge import charge
 from refgate.flows.reading import document

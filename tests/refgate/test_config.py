@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from refgate import ConfigError, Settings, load_settings
-from refgate.config import billing, chat, models, providers, settings
+from refgate.config import billing, chat, models, providers, routes, settings
 from refgate.config.file import read_yaml
 from refgate.config.values import Secret
 
@@ -71,7 +71,7 @@ def fields(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield field.alias or name
         for inner in re.findall(r"refgate\.config\.\w+\.(\w+)", str(field.annotation)):
-            homes = (settings, billing, chat, models, providers)
+            homes = (settings, billing, chat, models, providers, routes)
             part = next((getattr(home, inner) for home in homes if hasattr(home, inner)), None)
             if isinstance(part, type) and issubclass(part, BaseModel):
                 yield from fields(part)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refgate.answer import Answer
-from refgate.config.providers import QueryRoute, SubmitRoute
+from refgate.config.routes import QueryRoute, SubmitRoute
 from refgate.flows.reading import (
     Accepted,
     Declined,
