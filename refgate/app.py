@@ -98,7 +98,7 @@ class _Edge:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
             return
-        front = self._gateway.front
+        front = self._gateway.chat_front
         if front is not None and scope["path"].startswith(PREFIXES):
             await front(_chat_knock(scope, receive), receive, send)
             return
@@ -109,13 +109,13 @@ class _Edge:
         try:
             gate.enter()
         except Refusal as refusal:
-            await self._gateway.refuse(refusal)(scope, receive, send)
+            await self._gateway.task_front.refuse(refusal)(scope, receive, send)
             return
         try:
-            response = await self._gateway.answer(_knock(scope, receive))
+            response = await self._gateway.task_front.answer(_knock(scope, receive))
             await response(scope, receive, send)
         except Exception as bug:
-            self._gateway.failed("edge", bug)
+            self._gateway.task_front.failed("edge", bug)
             raise
         finally:
             gate.leave()
@@ -143,7 +143,7 @@ class _Edge:
                     Refusal(Code.STORE_UNAVAILABLE, "the store cannot be reached", retry_after_s=1)
                 )
             except Exception as bug:
-                self._gateway.failed("edge", bug)
+                self._gateway.task_front.failed("edge", bug)
                 return refused(Refusal(Code.INTERNAL, "something went wrong here"))
 
         return guarded

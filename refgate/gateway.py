@@ -7,24 +7,16 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.responses import Response
-
 from refgate.answer import Answer
 from refgate.chat.backends import Backends, Drains
 from refgate.chat.cache import Cache
-from refgate.chat.front import Front
+from refgate.chat.front import Front as ChatFront
 from refgate.chat.sweep import ChatSweep
 from refgate.chat.works import ChatWorks
 from refgate.config.settings import EmbeddedBilling, RemoteBilling, Settings
-from refgate.errors import Code, Refusal
-from refgate.events import CallRefused, Draining, Failed, Started, Stopped
-from refgate.flows.answers import refused
-from refgate.flows.arrival import Asked, Knock, arrive
+from refgate.events import Draining, Failed, Started, Stopped
+from refgate.flows.front import Front as TaskFront
 from refgate.flows.inquiry import ProviderInquiry
-from refgate.flows.passthrough import Forwarded, passthrough, result
-from refgate.flows.query import query
-from refgate.flows.routes import MetPassthrough, MetQuery, MetResult, MetSubmit
-from refgate.flows.submit import submit
 from refgate.flows.works import Afterwards, Works, insist
 from refgate.gate import Gate
 from refgate.ledger import remote_billing
@@ -54,7 +46,7 @@ _BILLING_ANSWER_MAX = 4 * 1024 * 1024
 
 
 class Gateway:
-    """What the routes reach: `answer` for callers, `gate` and `ready` for whoever operates it."""
+    """What the routes reach: a front for each kind of call; `gate` and `ready` for whoever operates it."""
 
     def __init__(self, settings: Settings, ports: Ports) -> None:
         self.settings = settings
@@ -120,11 +112,11 @@ class Gateway:
             emit=ports.sink,
             note=self.request_log.note,
         )
-        self.front = self._front(settings, ports) if settings.models else None
+        self.task_front = TaskFront(self.works)
+        self.chat_front = self._chat_front(settings, ports) if settings.models else None
         self._up = False
 
-    def _front(self, settings: Settings, ports: Ports) -> Front:
-        """Where chat calls come in."""
+    def _chat_front(self, settings: Settings, ports: Ports) -> ChatFront:
         works = ChatWorks(
             base=self.works,
             store=self.chats,
@@ -134,7 +126,7 @@ class Gateway:
             cache=Cache(settings.cache) if settings.cache is not None else None,
             log=self.request_log,
         )
-        return Front(works, self.gate, started_us=ports.clock())
+        return ChatFront(works, self.gate, started_us=ports.clock())
 
     def _billing(self, settings: Settings, ports: Ports, database: Database) -> Billing:
         if isinstance(settings.billing, RemoteBilling):
@@ -230,64 +222,6 @@ class Gateway:
         except StoreUnavailable:
             return False
         return True
-
-    async def answer(self, knock: Knock) -> Response | Forwarded:
-        """A caller's request from end to end. Never raises: what goes wrong is answered in one envelope."""
-        asked: Asked | None = None
-        try:
-            asked = await arrive(self.settings, knock)
-            return await self._flow(asked)
-        except Refusal as refusal:
-            told = refusal
-        except StoreUnavailable:
-            told = Refusal(
-                Code.STORE_UNAVAILABLE, "the store cannot be reached", None, self.works.retry_after_s
-            )
-        except Exception as bug:
-            self.failed("gateway", bug)
-            told = Refusal(Code.INTERNAL, "something went wrong here")
-        return self.refuse(told, asked)
-
-    def refuse(self, told: Refusal, asked: Asked | None = None) -> Response:
-        """An answer in the gateway's own name, on record."""
-        answer = refused(told)
-        self._emit(
-            CallRefused(
-                t_us=self._clock(),
-                code=told.code.value,
-                status=answer.status_code,
-                provider=None if asked is None else asked.name,
-                account=None if asked is None else asked.account,
-                call_id=told.call_id,
-            )
-        )
-        return answer
-
-    def failed(self, where: str, bug: Exception) -> None:
-        """Something that should not happen did. Its text goes nowhere: it may quote anything."""
-        self._emit(Failed(t_us=self._clock(), where=where, what=type(bug).__name__))
-
-    async def _flow(self, asked: Asked) -> Response | Forwarded:
-        match asked.met:
-            case MetSubmit() as met:
-                # On its own task: the end of this request, whatever ends it, does not end the submit.
-                work = self.works.afterwards.begin(submit(self.works, asked, met), name="submit")
-                try:
-                    return await asyncio.shield(work)
-                except asyncio.CancelledError:
-                    if not work.cancelled():
-                        raise  # It is this request that ends; the submit goes on.
-                    raise Refusal(
-                        Code.OUTCOME_UNKNOWN,
-                        "this replica had to stop before the call had its verdict",
-                        retry_after_s=self.works.retry_after_s,
-                    ) from None
-            case MetQuery() as met:
-                return await query(self.works, asked, met)
-            case MetResult() as met:
-                return await result(self.works, asked, met)
-            case MetPassthrough():
-                return await passthrough(self.works, asked)
 
 
 class _Exchange:
