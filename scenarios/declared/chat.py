@@ -11,9 +11,8 @@ from fractions import Fraction
 from typing import Any
 from urllib.parse import urlsplit
 
-from fakes.durations import parse_us
 from scenarios.declared.prices import Prices
-from scenarios.units import parse_size
+from scenarios.declared.reading import section, size_of, span_us
 
 __all__ = ["Backend", "Cache", "DeclaredChat", "Model", "Pool"]
 
@@ -137,36 +136,36 @@ class DeclaredChat:
         """From the gateway's configuration; None where it has no models."""
         if not config.get("models"):
             return None
-        chat, cache, log = (_map(config, part) for part in ("chat", "cache", "request_log"))
-        lane, cooling, breaker = (_map(chat, part) for part in ("emergency", "cooldown", "breaker"))
-        times, drain = _map(chat, "timeouts"), _map(chat, "drain")
-        waits = _map(chat, "primary_wait")
+        chat, cache, log = (section(config, part) for part in ("chat", "cache", "request_log"))
+        lane, cooling, breaker = (section(chat, part) for part in ("emergency", "cooldown", "breaker"))
+        times, drain = section(chat, "timeouts"), section(chat, "drain")
+        waits = section(chat, "primary_wait")
         return cls(
-            backends={name: _backend(name, one) for name, one in _map(config, "backends").items()},
-            models=dict(_models(_map(config, "models"))),
+            backends={name: _backend(name, one) for name, one in section(config, "backends").items()},
+            models=dict(_models(section(config, "models"))),
             prices=Prices.read(
-                _map(config, "prices"), open_ended=str(config.get("price_snapshot") or "none") != "none"
+                section(config, "prices"), open_ended=str(config.get("price_snapshot") or "none") != "none"
             ),
             attempts_max=int(chat.get("attempts", cls.attempts_max)),
-            backoff_max_us=_span(_map(chat, "backoff"), "max", cls.backoff_max_us),
+            backoff_max_us=span_us(section(chat, "backoff"), "max", cls.backoff_max_us),
             primary_waits=int(waits.get("times", cls.primary_waits)),
-            primary_wait_us=_span(waits, "wait", cls.primary_wait_us),
+            primary_wait_us=span_us(waits, "wait", cls.primary_wait_us),
             emergency_calls=int(lane.get("calls", cls.emergency_calls)),
             emergency_a_minute=max(
                 1, int(int(lane.get("rpm", 60)) * Fraction(str(lane.get("fraction", "0.1"))))
             ),
-            cooldown_first_us=_span(cooling, "first", cls.cooldown_first_us),
-            cooldown_max_us=_span(cooling, "max", cls.cooldown_max_us),
+            cooldown_first_us=span_us(cooling, "first", cls.cooldown_first_us),
+            cooldown_max_us=span_us(cooling, "max", cls.cooldown_max_us),
             breaker_failures=int(breaker.get("failures", cls.breaker_failures)),
-            breaker_open_us=_span(breaker, "open", cls.breaker_open_us),
-            breaker_lease_us=_span(breaker, "lease", cls.breaker_lease_us),
-            connect_us=_span(times, "connect", cls.connect_us),
-            headers_us=_span(times, "headers", cls.headers_us),
-            first_token_us=_span(times, "first_token", cls.first_token_us),
-            between_us=_span(times, "between_tokens", cls.between_us),
-            whole_us=_span(times, "whole", cls.whole_us),
+            breaker_open_us=span_us(breaker, "open", cls.breaker_open_us),
+            breaker_lease_us=span_us(breaker, "lease", cls.breaker_lease_us),
+            connect_us=span_us(times, "connect", cls.connect_us),
+            headers_us=span_us(times, "headers", cls.headers_us),
+            first_token_us=span_us(times, "first_token", cls.first_token_us),
+            between_us=span_us(times, "between_tokens", cls.between_us),
+            whole_us=span_us(times, "whole", cls.whole_us),
             drain_streams=int(drain.get("streams", cls.drain_streams)),
-            drain_within_us=_span(drain, "within", cls.drain_within_us),
+            drain_within_us=span_us(drain, "within", cls.drain_within_us),
             ambiguous=str(chat.get("ambiguous", cls.ambiguous)),
             client_leaves=str(chat.get("client_leaves", cls.client_leaves)),
             missing_usage=str(chat.get("missing_usage", cls.missing_usage)),
@@ -176,30 +175,13 @@ class DeclaredChat:
             cache=None
             if config.get("cache") is None
             else Cache(
-                _span(cache, "ttl", 300 * _SECOND_US),
-                _size(cache, "body", 256 << 10),
+                span_us(cache, "ttl", 300 * _SECOND_US),
+                size_of(cache, "body", 256 << 10),
                 str(cache.get("hit", "free")),
             ),
-            debug_body=_size(log, "body", 0),
-            log_keep_us=_span(log, "keep", cls.log_keep_us),
+            debug_body=size_of(log, "body", 0),
+            log_keep_us=span_us(log, "keep", cls.log_keep_us),
         )
-
-
-def _map(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = mapping.get(key)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _span(mapping: Mapping[str, Any], key: str, default: int) -> int:
-    found = mapping.get(key)
-    return default if found is None else parse_us(str(found))
-
-
-def _size(mapping: Mapping[str, Any], key: str, default: int) -> int:
-    found = mapping.get(key)
-    if found is None or isinstance(found, int):
-        return default if found is None else found
-    return parse_size(found)
 
 
 def _backend(name: str, one: Mapping[str, Any]) -> Backend:

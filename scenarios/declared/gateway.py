@@ -9,16 +9,15 @@ histories nor verdicts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from urllib.parse import urlsplit
 
-from fakes.durations import parse_us
 from scenarios.declared.chat import DeclaredChat
-from scenarios.units import parse_amount, parse_size
+from scenarios.declared.reading import maybe_nanos, nanos_of, section, size_of, span_us, words_of
 
 __all__ = ["Account", "Declared", "Look", "Pattern", "Provider", "Query", "Submit", "Usage"]
 
@@ -190,95 +189,63 @@ class Declared:
         cls, config: Mapping[str, Any], *, grants: Mapping[str, int] | None = None, epoch_us: int = 0
     ) -> Declared:
         """From the gateway's configuration. `grants`: a remote service's accounts, in nano-dollars."""
-        billing = _map(config, "billing")
-        policies, limits, timeouts = (_map(config, part) for part in ("policies", "limits", "timeouts"))
-        idempotency, reconcile = _map(config, "idempotency"), _map(config, "reconcile")
+        billing = section(config, "billing")
+        policies, limits, timeouts = (section(config, part) for part in ("policies", "limits", "timeouts"))
+        idempotency, reconcile = section(config, "idempotency"), section(config, "reconcile")
         accounts = {name: Account(amount) for name, amount in (grants or {}).items()}
-        for name, one in _map(billing, "accounts").items():
+        for name, one in section(billing, "accounts").items():
             budget = one.get("budget")
-            accounts[name] = Account(_nanos(one["grant"]), None if budget is None else _nanos(budget))
+            accounts[name] = Account(nanos_of(one["grant"]), None if budget is None else nanos_of(budget))
         return cls(
             providers={
                 name: _provider(name, one)
-                for name, one in _map(config, "providers").items()
+                for name, one in section(config, "providers").items()
                 if one.get("enabled", True)
             },
-            callers={name: tuple(one.get("accounts", ())) for name, one in _map(config, "callers").items()},
+            callers={
+                name: tuple(one.get("accounts", ())) for name, one in section(config, "callers").items()
+            },
             accounts=accounts,
             billing=str(billing.get("kind", "embedded")),
-            billing_timeout_us=_span(billing, "timeout", cls.billing_timeout_us),
+            billing_timeout_us=span_us(billing, "timeout", cls.billing_timeout_us),
             billing_unreachable=str(policies.get("billing_unreachable", cls.billing_unreachable)),
             missing_usage=str(policies.get("missing_usage", cls.missing_usage)),
             usage_above_hold=str(policies.get("usage_above_hold", cls.usage_above_hold)),
             task_without_verdict=str(policies.get("task_without_verdict", cls.task_without_verdict)),
-            request_body_max=_size(limits, "request_body", cls.request_body_max),
-            answer_body_max=_size(limits, "answer_body", cls.answer_body_max),
-            connect_us=_span(timeouts, "connect", cls.connect_us),
-            read_us=_span(timeouts, "read", cls.read_us),
-            total_us=_span(timeouts, "total", cls.total_us),
+            request_body_max=size_of(limits, "request_body", cls.request_body_max),
+            answer_body_max=size_of(limits, "answer_body", cls.answer_body_max),
+            connect_us=span_us(timeouts, "connect", cls.connect_us),
+            read_us=span_us(timeouts, "read", cls.read_us),
+            total_us=span_us(timeouts, "total", cls.total_us),
             in_flight=str(idempotency.get("in_flight", cls.in_flight)),
-            in_flight_wait_us=_span(idempotency, "wait", cls.in_flight_wait_us),
-            key_keep_us=_span(idempotency, "keep", cls.key_keep_us),
-            sweep_every_us=_span(reconcile, "every", cls.sweep_every_us),
-            poll_after_us=_span(reconcile, "poll_after", cls.poll_after_us),
-            lease_us=_span(reconcile, "lease", cls.lease_us),
-            verdict_within_us=_span(reconcile, "verdict_within", cls.verdict_within_us),
+            in_flight_wait_us=span_us(idempotency, "wait", cls.in_flight_wait_us),
+            key_keep_us=span_us(idempotency, "keep", cls.key_keep_us),
+            sweep_every_us=span_us(reconcile, "every", cls.sweep_every_us),
+            poll_after_us=span_us(reconcile, "poll_after", cls.poll_after_us),
+            lease_us=span_us(reconcile, "lease", cls.lease_us),
+            verdict_within_us=span_us(reconcile, "verdict_within", cls.verdict_within_us),
             epoch_us=epoch_us,
             chat=DeclaredChat.read(config),
         )
 
 
-def _map(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = mapping.get(key)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _nanos(text: Any) -> int:
-    return parse_amount(str(text))
-
-
-def _maybe_nanos(mapping: Mapping[str, Any], key: str) -> int | None:
-    found = mapping.get(key)
-    return None if found is None else _nanos(found)
-
-
-def _span(mapping: Mapping[str, Any], key: str, default: int) -> int:
-    found = mapping.get(key)
-    return default if found is None else parse_us(str(found))
-
-
-def _size(mapping: Mapping[str, Any], key: str, default: int) -> int:
-    found = mapping.get(key)
-    if found is None or isinstance(found, int):
-        return default if found is None else found
-    return parse_size(found)
-
-
-def _words(value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        return (str(value),)
-    return tuple(str(one) for one in value)
-
-
 def _provider(name: str, one: Mapping[str, Any]) -> Provider:
-    ambiguous, headers = _map(one, "ambiguous"), _map(one, "headers")
-    label, statuses = _map(ambiguous, "label"), ambiguous.get("statuses")
+    ambiguous, headers = section(one, "ambiguous"), section(one, "headers")
+    label, statuses = section(ambiguous, "label"), ambiguous.get("statuses")
     default_hold = one.get("hold", "0")
     return Provider(
         name=name,
         host=urlsplit(str(one.get("base_url", ""))).netloc,
-        auth_header=str(_map(one, "auth").get("header", "")).lower() or None,
+        auth_header=str(section(one, "auth").get("header", "")).lower() or None,
         submits=tuple(
-            Submit(Pattern(route["match"]), _nanos(route.get("hold", default_hold)), route.get("task_id"))
+            Submit(Pattern(route["match"]), nanos_of(route.get("hold", default_hold)), route.get("task_id"))
             for route in one.get("submit") or ()
         ),
         queries=tuple(_query(route) for route in one.get("query") or ()),
         results=tuple(_look(route) for route in one.get("result") or ()),
-        request_headers=tuple(word.lower() for word in _words(headers.get("request"))),
-        answer_headers=tuple(word.lower() for word in _words(headers.get("answer"))),
-        doubtful=_DOUBTFUL if statuses is None else frozenset(map(int, _words(statuses))),
+        request_headers=tuple(word.lower() for word in words_of(headers.get("request"))),
+        answer_headers=tuple(word.lower() for word in words_of(headers.get("answer"))),
+        doubtful=_DOUBTFUL if statuses is None else frozenset(map(int, words_of(statuses))),
         resolve=str(ambiguous.get("resolve", "none")),
         label_header=str(label["header"]).lower() if label.get("header") is not None else None,
         label_field=str(label["body"]) if label.get("body") is not None else None,
@@ -287,23 +254,23 @@ def _provider(name: str, one: Mapping[str, Any]) -> Provider:
 
 
 def _look(route: Mapping[str, Any]) -> Look:
-    place, name = next(iter(_map(route, "task_id").items()), ("path", "task_id"))
+    place, name = next(iter(section(route, "task_id").items()), ("path", "task_id"))
     return Look(Pattern(route["match"]), str(place), str(name))
 
 
 def _query(route: Mapping[str, Any]) -> Query:
-    usage = _map(route, "usage")
+    usage = section(route, "usage")
     return Query(
         look=_look(route),
         status=route.get("status"),
-        success=frozenset(_words(route.get("success"))),
-        failure=frozenset(_words(route.get("failure"))),
+        success=frozenset(words_of(route.get("success"))),
+        failure=frozenset(words_of(route.get("failure"))),
         failure_when=route.get("failure_when"),
         usage=Usage(
-            flat_nanos=_maybe_nanos(usage, "flat"),
+            flat_nanos=maybe_nanos(usage, "flat"),
             unit_price=Fraction(Decimal(str(usage.get("unit_price", "0")))),
-            max_nanos=_maybe_nanos(usage, "max"),
-            estimate_nanos=_maybe_nanos(usage, "estimate"),
+            max_nanos=maybe_nanos(usage, "max"),
+            estimate_nanos=maybe_nanos(usage, "estimate"),
             fetched=route.get("usage_from") is not None,
             header=usage.get("header"),
         ),
