@@ -12,7 +12,8 @@ from scenarios.checks.chat_view import is_chat
 from scenarios.checks.finding import Check, Tally, check
 from scenarios.checks.parts import header
 from scenarios.checks.view import View
-from scenarios.declared.gateway import Declared, Provider
+from scenarios.declared.gateway import Declared
+from scenarios.declared.providers import Provider
 from scenarios.history import Got, History
 
 __all__ = ["CHECKS", "headers_clean"]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from scenarios.checks.parts import Served, Task, header
 from scenarios.checks.reading import read_json
 from scenarios.checks.view import View
-from scenarios.declared.gateway import Declared, Provider
+from scenarios.declared.gateway import Declared
+from scenarios.declared.providers import Provider
 
 __all__ = ["label_in", "label_of"]
 

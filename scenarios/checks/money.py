@@ -18,7 +18,8 @@ from scenarios.checks.holds import hold_ends_by_us
 from scenarios.checks.parts import CallRow, Row, rows
 from scenarios.checks.pricing import hold_declared
 from scenarios.checks.view import View
-from scenarios.declared.gateway import Declared, Provider
+from scenarios.declared.gateway import Declared
+from scenarios.declared.providers import Provider
 from scenarios.history import History, Observed
 from scenarios.units import amount_text
 

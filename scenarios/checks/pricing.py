@@ -16,7 +16,8 @@ from fractions import Fraction
 from fakes.journal import Answered
 from scenarios.checks.parts import Task, header
 from scenarios.checks.view import View
-from scenarios.declared.gateway import Declared, Provider, Query, Usage
+from scenarios.declared.gateway import Declared
+from scenarios.declared.providers import Provider, Query, Usage
 
 __all__ = ["Due", "Told", "due", "hold_declared", "price", "told_of", "usages_for"]
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from scenarios.checks.parts import Exchange
 from scenarios.checks.reading import first_at, read_json
 from scenarios.checks.view import View
-from scenarios.declared.gateway import Declared, Provider
+from scenarios.declared.gateway import Declared
+from scenarios.declared.providers import Provider
 from scenarios.history import History
 
 __all__ = ["Told", "Verdicts", "upstream_path", "verdict_in"]

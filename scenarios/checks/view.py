@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl
 from fakes.journal import Answered, Received, TaskAccepted, TaskEnded
 from scenarios.checks.parts import CallRow, Exchange, Served, Task, by_name, rows
 from scenarios.checks.reading import first_at, read_json
-from scenarios.declared.gateway import Declared, Look
+from scenarios.declared.gateway import Declared
+from scenarios.declared.providers import Look
 from scenarios.history import Calm, Ended, Got, History, Left, Observed, Sent
 
 __all__ = ["View"]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from scenarios.checks.pricing import price
 from scenarios.checks.reading import first_at, read_json
-from scenarios.declared.gateway import Account, Declared, Pattern, Usage
+from scenarios.declared.gateway import Account, Declared
+from scenarios.declared.providers import Pattern, Usage
 from scenarios.gateways import FOLDER, names
 from scenarios.yamlish import read
 
