@@ -172,9 +172,13 @@ def _judge_named(call: ChatCall, model: Model, tally: Tally) -> None:
 
 
 def _judge_end(call: ChatCall, model: Model, health: Health, declared: Declared, tally: Tally) -> None:
-    """That a call which failed had nowhere else to go."""
+    """That a call which failed had nowhere else to go, though its caller had heard nothing."""
     chat, last = declared.chat, call.last
-    if chat is None or last is None or last.ended_us is None or call.outcome != "failed":
+    if chat is None or last is None or last.ended_us is None or call.outcome not in ("failed", "broken"):
+        return
+    if call.outcome == "broken" and (
+        last.work is None or last.work.ended is None or last.work.ended.delivered
+    ):
         return
     tries = sum(1 for one in call.attempts if not one.emergency)
     if last.row["failure"] not in _GO_ON or last.row["ambiguous"] or tries >= chat.attempts_max:

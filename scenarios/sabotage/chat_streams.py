@@ -13,6 +13,7 @@ import httpx
 from refgate import upstream
 from refgate.chat import attempts, front
 from refgate.chat.exchange import Exchange
+from refgate.chat.result import Result
 from refgate.chat.voice import Voice
 from refgate.dialects.registry import stream_writer
 from refgate.dialects.spoken import Done, Fault, Finish, Usage
@@ -57,6 +58,15 @@ class _Restarting(Exchange):
         await super()._say(data)
 
 
+class _HeadFirst(Exchange):
+    """A caller hears that its stream begins as soon as the backend's does."""
+
+    async def _passed_on(self, reply: Stream) -> Result:
+        self._first_token_us = self._clock()
+        await self._voice.begin(self._aim.head)
+        return await super()._passed_on(reply)
+
+
 def _ended_as_whole(self: Exchange, fault: Fault | None) -> bytes:
     """A stream that was begun gets its farewell, whatever became of it."""
     if fault is None:
@@ -97,6 +107,13 @@ SABOTAGES = (
         "a stream that breaks off is begun anew elsewhere, in the same answer",
         Swap(attempts, Exchange, _Restarting),
         ("never-restarts",),
+    ),
+    Sabotage(
+        "B3",
+        "head-first",
+        "a stream's head goes out before its first token: what fails then is told, and not tried elsewhere",
+        Swap(attempts, Exchange, _HeadFirst),
+        ("fallback-in-order",),
     ),
     Sabotage(
         "B3",
