@@ -127,7 +127,6 @@ class Fault:
         """Whether the same request may succeed elsewhere, or later. Ambiguity is not judged here."""
         return self.kind in _RETRYABLE
 
-
     @property
     def elsewhere(self) -> bool:
         """Whether it is about this backend's account: others may serve, and this one will not by waiting."""

@@ -1,4 +1,4 @@
-"""How the checks read values of a configuration: what is not there has its default, what is there is right."""
+"""How the checks read values of a configuration: what is absent has its default, what is there is right."""
 
 from __future__ import annotations
 
