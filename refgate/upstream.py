@@ -19,6 +19,7 @@ import httpx
 
 from refgate.answer import Answer
 from refgate.headers import Pairs
+from refgate.unpacking import NotUnpacked, packing, unpacked
 
 __all__ = ["Failure", "FailureKind", "Outgoing", "Phases", "Stream", "Upstream"]
 
@@ -225,21 +226,12 @@ async def _read(response: httpx.Response, headers: Pairs, body_max: int) -> byte
     return b"".join(parts)
 
 
-_DECODED = frozenset({"", "identity", "gzip", "deflate"})
-
-
 def _pieces(response: httpx.Response, headers: Pairs) -> AsyncIterator[bytes]:
-    """The body as it comes, decoded where it is encoded.
-
-    An encoding that cannot be taken off, and was not asked for, would reach the caller as garbage.
-    """
-    named = [value for name, value in headers if name == "content-encoding"]
-    if not named:
-        assert isinstance(response.stream, httpx.AsyncByteStream)  # as every asynchronous transport gives
-        return aiter(response.stream)
-    if not {one.strip().lower() for one in ",".join(named).split(",")} <= _DECODED:
-        raise httpx.DecodingError("encoding")
-    return response.aiter_bytes()
+    """The body as it comes, unpacked where it is packed."""
+    assert isinstance(response.stream, httpx.AsyncByteStream)  # as every asynchronous transport gives
+    pieces = aiter(response.stream)
+    how = packing([value for name, value in headers if name == "content-encoding"])
+    return pieces if how is None else unpacked(pieces, how)
 
 
 async def _end(pieces: AsyncIterator[bytes]) -> None:
@@ -264,7 +256,7 @@ def _pairs(response: httpx.Response) -> Pairs:
     )
 
 
-_CAUGHT = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError)
+_CAUGHT = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, NotUnpacked, OSError)
 
 _KINDS: tuple[tuple[type[Exception], FailureKind], ...] = (
     (httpx.ConnectTimeout, FailureKind.CONNECT_TIMEOUT),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
@@ -178,11 +179,23 @@ def test_the_limit_counts_what_is_unpacked() -> None:
     assert ask(answering(Body(packed), content_encoding="gzip")) == Failure(FailureKind.TOO_LARGE, 200)
 
 
+def test_no_more_is_unpacked_than_is_looked_at() -> None:
+    """A body that would fill the memory costs what its first pieces cost."""
+    packed = gzip.compress(b"\0" * 100_000_000)
+    tracemalloc.start()
+    try:
+        assert ask(answering(Body(packed), content_encoding="gzip")) == Failure(FailureKind.TOO_LARGE, 200)
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     ("encoding", "data"),
     [
         ("gzip", gzip.compress(b"plain", mtime=0)),
         ("deflate", zlib.compress(b"plain")),
+        ("deflate", zlib.compress(b"plain", wbits=-zlib.MAX_WBITS)),
         ("identity", b"plain"),
     ],
 )
@@ -192,7 +205,25 @@ def test_an_encoded_answer_is_decoded(encoding: str, data: bytes) -> None:
     assert isinstance(answer, Answer) and answer.body == b"plain"
 
 
-@pytest.mark.parametrize(("encoding", "data"), [("gzip", b"not gzip"), ("br", b"\x01"), ("gzip, zstd", b"x")])
+def test_a_long_packed_answer_comes_whole() -> None:
+    """However the pieces fall, and however much more it is unpacked."""
+    plain = bytes(range(256)) * 3 + b"\0" * 300
+    packed = gzip.compress(plain[:900], mtime=0)
+    body = Body(*[packed[at : at + 1] for at in range(len(packed))])
+    answer = ask(answering(body, content_encoding="GZIP"))
+    assert isinstance(answer, Answer) and answer.body == plain[:900]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data"),
+    [
+        ("gzip", b"not gzip"),
+        ("gzip", gzip.compress(b"cut")[:-9]),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"twice"))),
+        ("br", b"\x01"),
+        ("gzip, zstd", b"x"),
+    ],
+)
 def test_an_encoding_that_cannot_be_taken_off_is_no_answer(encoding: str, data: bytes) -> None:
     """Bytes that nobody here can read are not handed on as if they were plain."""
     assert ask(answering(Body(data), content_encoding=encoding)) == Failure(FailureKind.PROTOCOL, 200)
