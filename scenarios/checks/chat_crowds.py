@@ -22,6 +22,8 @@ __all__ = ["judge_crowds"]
 _CROWD = 4
 _WAITED_US = 1_000_000  # who has waited for less may have come by itself
 _RESTED_US = 200_000
+_RESTING = frozenset({"overloaded", "rate_limited"})
+"""Failures after which a backend is left alone for a time, whatever was before."""
 _ROUNDED_US = 2_000_000  # seconds are whole, and the answer takes its way
 
 
@@ -76,10 +78,14 @@ def _judge_told(call: ChatCall, view: ChatView, health: Health, chat: DeclaredCh
     if process == UNKNOWN or not text.isdecimal():
         return
     free_us = []
+    # Who failed this call for another reason rests from nothing: there is no time at which it comes back.
+    awake = {one.backend for one in call.attempts if one.row["failure"] not in _RESTING}
     for name, _ in model.backends:
         backend = chat.backends.get(name)
         known = list(health.knowing(process, name))
         if backend is None or backend.rpm or backend.tpm or not chat.may_be_used(model, name, 0):
+            continue
+        if name in awake:
             continue
         forgiven_us = max((one.forgiven_us(got.t_us) for one in known), default=0)
         if forgiven_us <= got.t_us:

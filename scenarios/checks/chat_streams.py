@@ -161,7 +161,7 @@ def cancel_reaches_upstream(history: History, declared: Declared, tally: Tally) 
         for work in call.works:
             if work.accepted is None or not work.accepted.stream or work.answered is None:
                 continue
-            if work.answered.t_us <= left.t_us or _ran_on(work):
+            if work.answered.t_us <= left.t_us or _ran_on(work, left.t_us):
                 continue
             until_us = left.t_us + drained_us + _AT_ONCE_US
             if not tally.keeps(work.answered.t_us <= until_us):
@@ -181,9 +181,10 @@ def cancel_reaches_upstream(history: History, declared: Declared, tally: Tally) 
                 )
 
 
-def _ran_on(work: Work) -> bool:
-    """Whether the backend worked on by its own choice, its client gone: when that left, nobody saw."""
-    return work.ended is not None and work.ended.ran_on
+def _ran_on(work: Work, left_us: int) -> bool:
+    """Whether the backend did not look whether its client was there: when that left, nobody saw."""
+    unseen = work.accepted is not None and work.received.t_us <= left_us < work.accepted.t_us
+    return unseen or (work.ended is not None and work.ended.ran_on)
 
 
 CHECKS: tuple[Check, ...] = (never_restarts, cancel_reaches_upstream)
