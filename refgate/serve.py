@@ -24,6 +24,7 @@ import yaml
 
 from refgate.app import create_app
 from refgate.config.settings import Settings
+from refgate.doorway import Doorway
 from refgate.events import Event, Listening
 from refgate.gateway import Gateway
 from refgate.logs import LibraryLog, event_log
@@ -70,6 +71,7 @@ def server(settings: Settings, log: TextIO) -> Server:
         host=settings.listen.host,
         port=settings.listen.port,
         lifespan="on",
+        http=Doorway,
         ws="none",
         log_config=None,
         access_log=False,  # it would write whole URLs, queries included
