@@ -180,6 +180,9 @@ class Timeline:
         if not replica.up:
             self._record_unapplied(fault.stop, "stop at its time: the replica was not up")
             return
+        if not replica.serving:
+            self._record_unapplied(fault.stop, "stop at its time: the replica was stopping already")
+            return
         await replica.stop(drain_us=self._drain_us)
         if fault.back_after is not None:
             await asyncio.sleep(fault.back_after / 1_000_000)
