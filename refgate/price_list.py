@@ -72,12 +72,21 @@ class PriceList:
         found = self.price(model, at_us)
         return found if isinstance(found, Unpriced) else Cost(found[1].cost_nanos(usage), found[0])
 
-    def hold_nanos(self, model: str, at_us: int, *, input_tokens: int, output_tokens: int) -> Cost | Unpriced:
-        """No answer within these bounds costs more. Raises BadUsage."""
+    def hold_nanos(
+        self, model: str, at_us: int, *, input_tokens: int, output_tokens: int, until_us: int = 0
+    ) -> Cost | Unpriced:
+        """No answer within these bounds costs more, at whatever price is in force before `until_us`. Raises
+        BadUsage."""
         found = self.price(model, at_us)
-        if isinstance(found, Unpriced):
+        coming = [one for one in self.models.get(model, ()) if at_us < one[0] < until_us]
+        if isinstance(found, Unpriced) and not coming:
             return found
-        return Cost(found[1].hold_nanos(input_tokens=input_tokens, output_tokens=output_tokens), found[0])
+        prices = coming if isinstance(found, Unpriced) else [found, *coming]
+        held = [
+            Cost(price.hold_nanos(input_tokens=input_tokens, output_tokens=output_tokens), from_us)
+            for from_us, price in prices
+        ]
+        return max(held, key=lambda cost: cost.nanos)
 
 
 def parse_price_list(value: Any) -> PriceList:

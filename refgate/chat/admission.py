@@ -44,6 +44,7 @@ async def admit(works: ChatWorks, call: Call) -> None:
             input_tokens=asked.input_bound,
             output_tokens=asked.output_bound,
             at_us=call.created_us,
+            until_us=call.deadline_us,
         )
     except BadUsage:
         beyond = Fault(FaultKind.BAD_REQUEST, "nobody could pay for so many tokens")

@@ -46,12 +46,21 @@ class Charge:
 
 
 def hold_nanos(
-    prices: PriceList, models: Iterable[str], *, input_tokens: int, output_tokens: int, at_us: int
+    prices: PriceList,
+    models: Iterable[str],
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    at_us: int,
+    until_us: int,
 ) -> int:
-    """No answer of one of these models within these bounds costs more. Raises BadUsage beyond all bounds."""
+    """No answer of one of these models within these bounds costs more, at whatever price its attempt begins:
+    a price may change while a call waits. Raises BadUsage beyond all bounds."""
     held = 0
     for model in models:
-        cost = prices.hold_nanos(model, at_us, input_tokens=input_tokens, output_tokens=output_tokens)
+        cost = prices.hold_nanos(
+            model, at_us, until_us=until_us, input_tokens=input_tokens, output_tokens=output_tokens
+        )
         if isinstance(cost, Cost):
             held = max(held, cost.nanos)
     return held

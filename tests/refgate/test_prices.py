@@ -156,6 +156,30 @@ def test_the_price_in_force_is_the_one_that_counts() -> None:
     assert prices.cost_nanos("m", Usage(input=1), 0) == Unpriced("m", "not_yet")
 
 
+def test_a_hold_is_for_every_price_that_may_hold() -> None:
+    """A price that begins while the call goes on counts, the dearest of them, and none that comes after."""
+    first, second = 1_000_000, 2_000_000
+    prices = parse_price_list(
+        {
+            "m": [
+                {"input": 1, "output": 1},
+                {"from": "1970-01-01T00:00:01", "input": 3, "output": 3},
+                {"from": "1970-01-01T00:00:02", "input": 2, "output": 2},
+            ],
+            "later": [{"from": "1970-01-01T00:00:01", "input": 1, "output": 1}],
+        }
+    )
+
+    def held(model: str, at_us: int, until_us: int) -> Cost | Unpriced:
+        return prices.hold_nanos(model, at_us, until_us=until_us, input_tokens=1, output_tokens=0)
+
+    assert held("m", 0, first) == Cost(1_000, 0)
+    assert held("m", 0, first + 1) == held("m", 0, second + 1) == Cost(3_000, first)
+    assert held("m", second, second) == Cost(2_000, second)
+    assert held("later", 0, first) == Unpriced("later", "not_yet")
+    assert held("later", 0, second) == Cost(1_000, first)
+
+
 def test_an_instant_may_name_its_zone() -> None:
     """Midnight in one place is not midnight in another."""
     prices = parse_price_list({"m": {"from": "1970-01-01T02:00:00+01:00", "input": 1, "output": 1}})
