@@ -11,8 +11,8 @@ from starlette.responses import Response
 from refgate.answer import Answer
 from refgate.errors import Code, Refusal
 from refgate.flows.answers import respond
-from refgate.flows.arrival import bearer
 from refgate.gateway import Gateway
+from refgate.knock import bearer
 
 __all__ = ["TABLES", "page"]
 

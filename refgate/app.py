@@ -20,8 +20,8 @@ from refgate.chat.routes import PREFIXES
 from refgate.config.settings import Settings
 from refgate.errors import Code, Refusal
 from refgate.flows.answers import refused, respond
-from refgate.flows.arrival import Knock
 from refgate.gateway import Gateway
+from refgate.knock import Knock
 from refgate.ports import Ports, StoreUnavailable
 
 __all__ = ["create_app"]

@@ -1,13 +1,12 @@
 """What stands between the wire and a chat call: who asks, for which account, for which model, with what body.
 
-`arrive` lists the stages in order; each ends the call with `Denied` or lets it on. Nothing here reaches a
-backend or the store, and what is refused here has had no effect.
+`arrive` lists the stages in order; each ends the call with `Denied` or lets it on; what every kind of
+call refuses alike is a `Refusal`. Nothing here reaches a backend or the store, and what is refused here has
+had no effect.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,11 +25,10 @@ from refgate.dialects.passing import Asked as Plain
 from refgate.dialects.passing import ask
 from refgate.dialects.spoken import Fault, FaultKind
 from refgate.errors import Code, Refusal
-from refgate.flows.arrival import Knock, bearer
+from refgate.knock import Knock, account_of, bearer, body_of
 
 __all__ = ["Asked", "Denied", "Visitor", "arrive", "denied", "presented", "visitor"]
 
-_THREAD = re.compile(r"[\x21-\x7e]{1,128}")
 _QUERY_MAX = 4096
 _KEY_HEADERS = ("x-api-key", "x-goog-api-key")
 
@@ -88,7 +86,7 @@ class Asked:
 
 async def arrive(settings: Settings, route: Route, knock: Knock, who: Visitor) -> Asked:
     """The stages that every call passes before its flow; `visitor` was the first."""
-    body = await _body(settings, knock)
+    body = await body_of(settings, knock)
     try:
         document = parse_object(body)
         plain = _plain(route, knock, document)
@@ -124,7 +122,7 @@ def visitor(settings: Settings, knock: Knock) -> Visitor:
     if _asked_in(knock.raw_query, "key") is not None:
         raise _bad("the key belongs in a header, not in the address")
     name, caller = _identity(settings, knock)
-    return Visitor(name, _account(caller, knock))
+    return Visitor(name, account_of(caller, knock))
 
 
 def presented(knock: Knock) -> str | None:
@@ -148,31 +146,6 @@ def _identity(settings: Settings, knock: Knock) -> tuple[str, Caller]:
         why = "the key is missing or not known" if len(given) < 2 else "there are several keys, not the same"
         raise Denied(Fault(FaultKind.UNAUTHORIZED, why), code=Code.UNAUTHORIZED.value)
     return found
-
-
-def _account(caller: Caller, knock: Knock) -> str:
-    asked = knock.header("x-thread-id")
-    if asked is None:
-        return caller.accounts[0]
-    if not _THREAD.fullmatch(asked):
-        raise _bad("X-Thread-Id is 1 to 128 characters of printable ASCII")
-    if not caller.may_use(asked):
-        forbidden = Fault(FaultKind.FORBIDDEN, "this caller may not use that account")
-        raise Denied(forbidden, code=Code.ACCOUNT_FORBIDDEN.value)
-    return asked
-
-
-async def _body(settings: Settings, knock: Knock) -> bytes:
-    limit = settings.limits.request_body
-    try:
-        async with asyncio.timeout(settings.timeouts.read_us / 1e6):
-            body = await knock.body(limit)
-    except TimeoutError:
-        raise _bad("the body did not arrive in time") from None
-    if body is None:
-        large = Fault(FaultKind.TOO_LARGE, f"the body is larger than {limit} bytes")
-        raise Denied(large, code=Code.BODY_TOO_LARGE.value)
-    return body
 
 
 def _plain(route: Route, knock: Knock, document: dict[str, Any]) -> Plain:

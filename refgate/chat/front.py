@@ -26,8 +26,8 @@ from refgate.dialects.models import write_models
 from refgate.dialects.spoken import Fault, FaultKind
 from refgate.errors import Code, Refusal
 from refgate.events import CallRefused, Failed
-from refgate.flows.arrival import Knock
 from refgate.gate import Gate
+from refgate.knock import Knock
 
 __all__ = ["Front"]
 

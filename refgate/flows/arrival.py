@@ -6,9 +6,7 @@ a provider, billing or the store, and nothing that is refused here has had an ef
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from refgate import headers
@@ -17,33 +15,15 @@ from refgate.config.settings import Caller, Settings
 from refgate.errors import Code, Refusal
 from refgate.flows.routes import Met, route
 from refgate.headers import Pairs
+from refgate.knock import Knock, account_of, bearer, body_of
 from refgate.paths import BadPath, Path, query_text
 from refgate.upstream import Outgoing
 
-__all__ = ["Asked", "Knock", "arrive", "bearer"]
+__all__ = ["Asked", "arrive"]
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_THREAD = re.compile(r"[\x21-\x7e]{1,128}")
 _METHOD = re.compile(r"[A-Z]{1,16}")
 _NO_METHODS = frozenset({"CONNECT", "TRACE"})  # TRACE would show the caller what the gateway sends
-
-
-@dataclass(frozen=True, slots=True)
-class Knock:
-    """A request as it came. `raw_path` is what follows `/api/proxy`, undecoded."""
-
-    method: str
-    raw_path: bytes
-    raw_query: bytes
-    headers: Pairs
-    body: Callable[[int], Awaitable[bytes | None]]  # reads at most so many bytes; None where there are more
-
-    def header(self, name: str) -> str | None:
-        """The value of a header that may be given once."""
-        values = [value for one, value in self.headers if one == name]
-        if len(values) > 1:
-            raise Refusal(Code.BAD_REQUEST, f"the header {name} is given more than once")
-        return values[0] if values else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +52,15 @@ async def arrive(settings: Settings, knock: Knock) -> Asked:
     caller = _identity(settings, knock)
     path = _path(knock)
     name, provider, inner = _provider(settings, path)
-    account = _account(caller, knock)
+    account = account_of(caller, knock)
     query = _query(knock)
     met = _route(provider, knock, inner)
     key = _key(knock)
-    body = await _body(settings, knock)
+    body = await body_of(settings, knock)
     crossing = headers.to_provider(
         knock.headers, extra=provider.headers.request, auth=provider.auth.pair()[0]
     )
     return Asked(account, name, provider, met, knock.method, inner, query, crossing, key, body)
-
-
-def bearer(knock_header: str | None) -> str | None:
-    """The token of an `Authorization: Bearer` header."""
-    scheme, _, token = (knock_header or "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
 
 
 def _identity(settings: Settings, knock: Knock) -> Caller:
@@ -116,17 +90,6 @@ def _provider(settings: Settings, path: Path) -> tuple[str, Provider, Path]:
     return name, provider, path.below
 
 
-def _account(caller: Caller, knock: Knock) -> str:
-    asked = knock.header("x-thread-id")
-    if asked is None:
-        return caller.accounts[0]
-    if not _THREAD.fullmatch(asked):
-        raise Refusal(Code.BAD_REQUEST, "X-Thread-Id is 1 to 128 characters of printable ASCII")
-    if not caller.may_use(asked):
-        raise Refusal(Code.ACCOUNT_FORBIDDEN, "this caller may not use that account")
-    return asked
-
-
 def _query(knock: Knock) -> str:
     try:
         return query_text(knock.raw_query)
@@ -148,15 +111,3 @@ def _key(knock: Knock) -> str | None:
     if key is not None and not _KEY.fullmatch(key):
         raise Refusal(Code.BAD_REQUEST, "X-Idempotency-Key is 1 to 255 characters of printable ASCII")
     return key
-
-
-async def _body(settings: Settings, knock: Knock) -> bytes:
-    limit = settings.limits.request_body
-    try:
-        async with asyncio.timeout(settings.timeouts.read_us / 1e6):
-            body = await knock.body(limit)
-    except TimeoutError:
-        raise Refusal(Code.BAD_REQUEST, "the body did not arrive in time") from None
-    if body is None:
-        raise Refusal(Code.BODY_TOO_LARGE, f"the body is larger than {limit} bytes")
-    return body

@@ -12,12 +12,13 @@ from starlette.responses import Response
 from refgate.errors import Code, Refusal
 from refgate.events import CallRefused, Failed
 from refgate.flows.answers import refused
-from refgate.flows.arrival import Asked, Knock, arrive
+from refgate.flows.arrival import Asked, arrive
 from refgate.flows.passthrough import Forwarded, passthrough, result
 from refgate.flows.query import query
 from refgate.flows.routes import MetPassthrough, MetQuery, MetResult, MetSubmit
 from refgate.flows.submit import submit
 from refgate.flows.works import Works
+from refgate.knock import Knock
 from refgate.ports import StoreUnavailable
 
 __all__ = ["Front"]

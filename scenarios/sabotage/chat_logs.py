@@ -13,7 +13,7 @@ from refgate.chat import arrival
 from refgate.config.chat import RequestLog as Rule
 from refgate.config.settings import Settings
 from refgate.events import Event
-from refgate.flows.arrival import Knock
+from refgate.knock import Knock, body_of
 from refgate.ports import Spool, StoreUnavailable
 from refgate.redaction import MASK, Redaction
 from refgate.requestlog.log import RequestLog
@@ -22,7 +22,6 @@ from scenarios.sabotage.swap import Sabotage, Swap
 
 __all__ = ["SABOTAGES"]
 
-_body = arrival._body
 _move = RequestLog._move
 _ALL = 1 << 40
 
@@ -128,7 +127,7 @@ SABOTAGES = (
         "C5",
         "cut",
         "a body that is too long is cut at the limit, and what is left is called broken",
-        Swap(arrival, _body, _cut),
+        Swap(arrival, body_of, _cut),
         ("refused-reaches-nobody",),
     ),
     Sabotage(

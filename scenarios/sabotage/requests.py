@@ -18,9 +18,9 @@ from refgate.config.providers import Provider
 from refgate.config.settings import Settings
 from refgate.errors import Code, Refusal
 from refgate.flows import arrival
-from refgate.flows.arrival import Knock
 from refgate.flows.routes import Met, MetPassthrough, MetQuery, MetResult, route
 from refgate.headers import Pairs, to_provider
+from refgate.knock import Knock, body_of
 from refgate.paths import Path
 from refgate.upstream import Failure, Outgoing, Phases, Upstream
 from scenarios.sabotage.swap import Sabotage, Swap
@@ -117,7 +117,7 @@ SABOTAGES = (
         "A20",
         "no-limit",
         "a request's body is read to its end, however long it is",
-        Swap(arrival, arrival._body, _all_of_it),
+        Swap(arrival, body_of, _all_of_it),
         ("refused-reaches-nobody",),
     ),
     Sabotage(

@@ -13,7 +13,8 @@ from fakes.time import run_virtual
 from fakes.wire import DirectClient, WireError
 from refgate import Settings
 from refgate.errors import STATUS, Code, Refusal, envelope
-from refgate.flows.arrival import Knock, arrive
+from refgate.flows.arrival import arrive
+from refgate.knock import Knock
 from tests.refgate.edge_kit import ENVIRON, Reply, World, code, config, played
 
 
