@@ -24,6 +24,7 @@ __all__ = [
     "Draining",
     "Event",
     "Failed",
+    "FewFiles",
     "LateCharged",
     "Listening",
     "Started",
@@ -58,6 +59,19 @@ class Listening(Event):
     kind: ClassVar[str] = "listening"
     host: str
     port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FewFiles(Event):
+    """This process may not open as many files and connections as `limits.requests` calls need: past
+    `allowed`, callers are not let in and backends cannot be reached. Raise `ulimit -n`, or lower the limit.
+    """
+
+    kind: ClassVar[str] = "few-files"
+    level: ClassVar[str] = "warning"
+    allowed: int
+    wanted: int
+    remedy: str = "raise ulimit -n, or lower limits.requests"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

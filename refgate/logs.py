@@ -19,6 +19,9 @@ from refgate.redaction import Redaction
 
 __all__ = ["LibraryLog", "event_log"]
 
+_QUIET_US = 1_000_000
+_MESSAGES_MAX = 64
+
 
 def event_log(stream: TextIO, secrets: Sequence[str]) -> Callable[[Event], None]:
     """The production sink. Every call tells of itself several times: so its lines are made by hand."""
@@ -50,25 +53,33 @@ class _Time:
 class LibraryLog(logging.Handler):
     """What libraries say through `logging`: the message, and of an exception only its class.
 
-    A traceback may hold anything; the events say what went wrong in the gateway's own words.
+    A traceback may hold anything; the events say what went wrong in the gateway's own words. The same
+    message is written once a second at most: whoever may speak to the gateway may cause some of them.
     """
 
     def __init__(self, stream: TextIO, secrets: Sequence[str], clock: Callable[[], int]) -> None:
         super().__init__(logging.WARNING)
         self._log = _logger(stream, Redaction(secrets))
         self._clock = clock
+        self._lately: dict[str, int] = {}  # when each message was written last
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         if message.startswith("Traceback"):
             return  # an exception as text: an event has told of it in words of our own
         error = record.exc_info[0] if record.exc_info else None
+        now_us, shown = self._clock(), message.partition("\n")[0][:500]
+        if 0 <= now_us - self._lately.get(shown, -_QUIET_US) < _QUIET_US:
+            return
+        if len(self._lately) >= _MESSAGES_MAX:
+            self._lately.clear()
+        self._lately[shown] = now_us
         self._log(
             "library",
             level=record.levelname.lower(),
-            t_us=self._clock(),
+            t_us=now_us,
             logger=record.name,
-            message=message.partition("\n")[0][:500],
+            message=shown,
             **({} if error is None else {"error": error.__name__}),
         )
 

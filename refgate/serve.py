@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import resource
 import secrets
 import signal
 import socket
@@ -25,7 +26,7 @@ import yaml
 from refgate.app import create_app
 from refgate.config.settings import Settings
 from refgate.doorway import Doorway
-from refgate.events import Event, Listening
+from refgate.events import Event, FewFiles, Listening
 from refgate.gateway import Gateway
 from refgate.logs import LibraryLog, event_log
 from refgate.ports import Ports
@@ -37,6 +38,7 @@ __all__ = ["Server", "check", "production_ports", "serve", "server"]
 
 _KEEP_ALIVE_S = 15
 _SWEEPS = 64  # connections beside those of callers' requests, so that a full house does not stop the sweep
+_FILES = 128  # open at once, beside the two connections of each call: the store, the log, calls of nobody
 _CLOSING_S = 2  # for answers on their way, once the last call is finished or cut off
 _HEADERS_MAX = 64 * 1024
 _LIBRARIES = ("uvicorn", "asyncio", "aiohttp")
@@ -101,6 +103,19 @@ def _now_us() -> int:
     return time.time_ns() // 1000
 
 
+def _files_allowed(wanted: int) -> int:
+    """How many files may be open at once: so many, where the system lets a process raise its own limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    raised = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    except (OSError, ValueError):
+        return soft
+    return raised
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, with a stop in two steps: no new calls, then no new connections."""
 
@@ -118,6 +133,9 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        wanted = 2 * self._gateway.settings.limits.requests + _SWEEPS + _FILES
+        if (allowed := _files_allowed(wanted)) < wanted:
+            self._ports.sink(FewFiles(t_us=self._ports.clock(), allowed=allowed, wanted=wanted))
         await super().startup(sockets)
         if self.started:
             host = self._gateway.settings.listen.host

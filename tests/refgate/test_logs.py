@@ -84,6 +84,21 @@ def test_libraries_speak_through_the_same_wall() -> None:
     }
 
 
+def test_a_library_that_repeats_itself_is_heard_once_a_second() -> None:
+    """What any stranger may cause must not fill the disk; nor silence it for good when the clock jumps."""
+    stream, now = io.StringIO(), AT
+    log = logging.Logger("uvicorn.error")
+    log.addHandler(LibraryLog(stream, SECRETS, lambda: now))
+    for at_us in (0, 1, 999_999, 1_000_000, 1_500_000, -50_000_000):
+        now = AT + at_us
+        log.warning("Invalid HTTP request received.")
+        log.warning("another %s", "one")
+    assert len(stream.getvalue().splitlines()) == 6
+    for number in range(200):
+        log.warning("many %d", number)
+    assert len(stream.getvalue().splitlines()) == 206
+
+
 def test_equal_events_are_equal_lines() -> None:
     """What the simulation compares is a canonical text."""
     one = CallOpened(t_us=1, call_id="c", account="a", provider="p", hold_nanos=5, flags=("x",))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +64,32 @@ def test_a_spool_that_is_none_ends_the_start(tmp_path: Path, capfd: pytest.Captu
     told, _ = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert (told["event"], told["where"]) == ("failed", "start")
     assert told["what"].endswith("store.sqlite.spool-0 is not a spool")
+
+
+@pytest.mark.parametrize(("hard", "allowed"), [(4096, None), (300, 300)])
+def test_the_files_that_calls_need_are_asked_for(tmp_path: Path, hard: int, allowed: int | None) -> None:
+    """A low soft limit is raised; where the hard one is too low, that is said before it is met."""
+    file = tmp_path / "gateway.yaml"
+    made = config(listen={"port": 0}, store={"path": str(tmp_path / "store.sqlite")})
+    file.write_text(yaml.safe_dump(made))
+    code = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (128, {hard}))\n"
+        f"import sys; sys.argv = ['refgate', 'serve', '--config', {str(file)!r}]\n"
+        "from refgate.cli import main; main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env={**os.environ, **ENVIRON}
+    )
+    assert process.stderr is not None
+    events: dict[str, dict[str, object]] = {}
+    for line in process.stderr:
+        events[json.loads(line)["event"]] = json.loads(line)
+        if "listening" in events:
+            process.terminate()
+    process.stderr.close()
+    assert process.wait(20) == 0 and list(events)[-1] == "stopped"
+    told = events.get("few-files", {})
+    assert told.get("allowed") == allowed and ("ulimit -n" in str(told.get("remedy"))) is bool(allowed)
 
 
 def test_ids_are_unique_and_sort_by_time() -> None:
