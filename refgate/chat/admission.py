@@ -1,13 +1,13 @@
 """Whether a call may begin: where it may go at a known price, and whether its account bears its hold.
 
-After this the call has a row and a hold; before it, it has had no effect.
+Before its row is opened a call has had no effect; from then on it has its hold.
 """
 
 from __future__ import annotations
 
 from refgate.chat.arrival import Denied
 from refgate.chat.pricing import hold_nanos, priced
-from refgate.chat.records import NewChat
+from refgate.chat.records import ChatAttempt, NewChat
 from refgate.chat.works import Call, ChatWorks
 from refgate.dialects.spoken import Fault, FaultKind
 from refgate.errors import Code
@@ -16,7 +16,7 @@ from refgate.ledger.records import Refused
 from refgate.money import BadUsage
 from refgate.ports import StoreUnavailable
 
-__all__ = ["admit", "open_row"]
+__all__ = ["admissible", "open_row"]
 
 _AGAIN_US = 1_000_000
 _WHY = {
@@ -26,8 +26,8 @@ _WHY = {
 }
 
 
-async def admit(works: ChatWorks, call: Call) -> None:
-    """The row and the hold. Raises Denied."""
+def admissible(works: ChatWorks, call: Call) -> None:
+    """Where the call may go, and the most that it may cost there. Raises Denied."""
     asked = call.asked
     places = asked.outbox.places
     if works.settings.chat.unpriced_model == "refuse":
@@ -49,11 +49,13 @@ async def admit(works: ChatWorks, call: Call) -> None:
     except BadUsage:
         beyond = Fault(FaultKind.BAD_REQUEST, "nobody could pay for so many tokens")
         raise Denied(beyond, code=Code.BAD_REQUEST.value) from None
-    await open_row(works, call)
 
 
-async def open_row(works: ChatWorks, call: Call) -> None:
-    """Raises Denied where the account does not bear the hold, or where it cannot be written down."""
+async def open_row(works: ChatWorks, call: Call, first: ChatAttempt | None = None) -> None:
+    """The row and the hold, and the row of the first attempt where it goes out at once.
+
+    Raises Denied where the account does not bear the hold, or where it cannot be written down.
+    """
     asked = call.asked
     new = NewChat(
         call_id=call.call_id,
@@ -68,12 +70,13 @@ async def open_row(works: ChatWorks, call: Call) -> None:
         lease_until_us=call.lease_us,
     )
     try:
-        refused = await works.store.admit(new)
+        refused = await works.store.admit(new, first)
     except StoreUnavailable:
         away = Fault(FaultKind.OVERLOADED, "the store cannot be reached", retry_after_us=_AGAIN_US)
         raise Denied(away, code=Code.STORE_UNAVAILABLE.value) from None
     if refused is not None:
         raise _denied(refused)
+    call.opened = True
     works.base.emit(
         ChatOpened(
             t_us=call.created_us,

@@ -1,13 +1,15 @@
 """One try of a call: its row, its exchange, and what the backend's health learns from it.
 
-The row is written before a byte is sent; the slip that the plan took is ended once, whatever happens, a
-cancellation included. The end of the try is written with what comes next: another try, or the call's end.
+The row is written before a byte is sent, the first one with the call's own; the slip that the plan took is
+ended once, whatever happens, a cancellation included, and taken back where nothing was sent. The end of the
+try is written with what comes next: another try, or the call's end.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from refgate.chat.admission import open_row
 from refgate.chat.exchange import Exchange
 from refgate.chat.records import AttemptEnd, ChatAttempt, Metering
 from refgate.chat.result import Aim, Result
@@ -34,8 +36,10 @@ class Tried:
 
 
 async def tried(works: ChatWorks, call: Call, step: Try) -> Tried | None:
-    """None where the call's row is no longer open: then nothing was sent. Raises StoreUnavailable before."""
+    """None where the call's row is no longer open: then nothing was sent. Before anything is, raises
+    StoreUnavailable, or Denied where the call's first row may not be written."""
     health = works.backends.health[step.backend]
+    attempt: ChatAttempt | None = None
     try:
         attempt = await _begun(works, call, step)
         if attempt is None:
@@ -47,7 +51,10 @@ async def tried(works: ChatWorks, call: Call, step: Try) -> Tried | None:
         done = Tried(attempt, result, exchange, works.now_us())
         _learn(works, health, step, done)
     finally:
-        health.let_go(step.slip, works.now_us())  # where it is not ended yet
+        if attempt is None:
+            health.take_back(step.slip, works.now_us())
+        else:
+            health.let_go(step.slip, works.now_us())  # where it is not ended yet
     _tell(works, done)
     return done
 
@@ -63,7 +70,9 @@ async def _begun(works: ChatWorks, call: Call, step: Try) -> ChatAttempt | None:
         model=call.places[step.pool, step.backend],
         started_us=works.now_us(),
     )
-    if not await works.store.begin(attempt, ended=call.ended, lease_until_us=call.lease_us):
+    if not call.opened:
+        await open_row(works, call, attempt)
+    elif not await works.store.begin(attempt, ended=call.ended, lease_until_us=call.lease_us):
         return None
     call.attempts += 1
     call.ended = None

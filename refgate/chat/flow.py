@@ -2,8 +2,9 @@
 
 Theory of operation
 ===================
-look in the cache → admit (the row, and the hold on its money) → ask the plan where to go → write the attempt
-down → send → hand the answer on → charge and settle, in one transaction → tell the end.
+look in the cache → see where the call may go, and for how much → ask the plan where it goes now → write the
+attempt down, the first one with the call's row and the hold on its money → send → hand the answer on → charge
+and settle, in one transaction → tell the end.
 
 Rule 1: no backend hears of a call before its hold is taken, nor of an attempt before its row is written.
 Rule 2: once the caller has heard a token no other backend speaks; what fails then is told as an error.
@@ -20,7 +21,7 @@ import asyncio
 
 from refgate.answer import Answer
 from refgate.chat import telling
-from refgate.chat.admission import admit
+from refgate.chat.admission import admissible, open_row
 from refgate.chat.attempts import Tried, attempt_end, tried
 from refgate.chat.cache import Kept
 from refgate.chat.hits import told_again
@@ -51,7 +52,7 @@ async def converse(works: ChatWorks, call: Call) -> None:
     """The whole story, told to its end though the caller may be gone. Raises Denied where none begins."""
     if await told_again(works, call):
         return
-    await admit(works, call)
+    admissible(works, call)
     ending = await _carried(works, call)
     await settle(works, call, ending)
     _keep(works, call, ending)
@@ -70,9 +71,9 @@ async def _carried(works: ChatWorks, call: Call) -> Ending:
     last: Tried | None = None
     failure: Failure | None = None
     while True:
-        if call.voice.left:
-            return _left(last)
-        step = plan.next(works.now_us(), failure)
+        step = Stop("left") if call.voice.left else plan.next(works.now_us(), failure)
+        if not call.opened and not (isinstance(step, Try) and step.lane == "pool"):
+            await open_row(works, call)  # a lane's room, once taken, is not given back: the money comes first
         match step:
             case Wait(until_us):
                 failure = None

@@ -134,8 +134,9 @@ class OpenChat:
 class ChatStore(Protocol):
     """Each method is one transaction. Any may raise StoreUnavailable, and then has changed nothing."""
 
-    async def admit(self, new: NewChat) -> Refused | None:
-        """The row and its hold on the embedded ledger; or why there is none (then no row either)."""
+    async def admit(self, new: NewChat, first: ChatAttempt | None = None) -> Refused | None:
+        """The row, its hold on the embedded ledger, and the row of its first attempt, if that is known; or
+        why there is none (then no row either)."""
 
     async def begin(
         self, attempt: ChatAttempt, *, ended: AttemptEnd | None = None, lease_until_us: int

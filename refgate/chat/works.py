@@ -57,6 +57,7 @@ class Call:
         default_factory=dict
     )  # where it may go: what the model is called there
     hold_nanos: int = 0
+    opened: bool = False  # its row and its hold are written
     cache_key: str | None = None
     attempts: int = 0
     ended: AttemptEnd | None = None  # the last attempt's end, not written down yet

@@ -1,8 +1,9 @@
 """What is known of one backend, shared by all calls: its cooldown, its breaker, its rate.
 
 `begin` takes leave for one attempt from all three at once; each attempt begun is ended exactly once, by
-`succeeded`, `failed` or `let_go` (also when it was cancelled: a probe's lease depends on it). Small mutable
-state, owned by the caller; pure otherwise. Which kinds of failure mean what is declared here, in `Blame`.
+`succeeded`, `failed` or `let_go` (also when it was cancelled: a probe's lease depends on it), or by
+`take_back`. Small mutable state, owned by the caller; pure otherwise. Which kinds of failure mean what is
+declared here, in `Blame`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from refgate.dialects.spoken import Fault, FaultKind
 from refgate.policy.breaker import Breaker, BreakerRule, Pass
 from refgate.policy.cooldown import Cooldown, CooldownRule
-from refgate.policy.rate import Rate, Reserved
+from refgate.policy.rate import Rate, Taken
 
 __all__ = ["Blame", "Health", "Slip"]
 
@@ -50,7 +51,7 @@ class Slip:
     begun_us: int
     tokens: int
     leave: Pass
-    reserved: Reserved | None
+    room: Taken
     ended: bool = False
 
 
@@ -127,11 +128,17 @@ class Health:
         if self._end(slip, now_us, tokens):
             self.breaker.let_go(slip.leave)
 
+    def take_back(self, slip: Slip, now_us: int) -> None:
+        """The attempt never went out: its room in the rate is free again."""
+        if self._end(slip, now_us, None):
+            self.rate.take_back(slip.room, now_us, taken=slip.tokens)
+            self.breaker.let_go(slip.leave)
+
     def _end(self, slip: Slip, now_us: int, tokens: int | None) -> bool:
         """Whether this is the attempt's first end; later ones change nothing."""
         if slip.ended:
             return False
         slip.ended = True
         if tokens is not None:
-            self.rate.correct(slip.reserved, now_us, taken=slip.tokens, used=tokens)
+            self.rate.correct(slip.room, now_us, taken=slip.tokens, used=tokens)
         return True

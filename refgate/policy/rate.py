@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-__all__ = ["MINUTE_US", "Rate", "Reserved", "Window", "lane_limit"]
+__all__ = ["MINUTE_US", "Rate", "Reserved", "Taken", "Window", "lane_limit"]
 
 MINUTE_US = 60_000_000
 
@@ -100,6 +100,14 @@ class Window:
             self.used -= entry.amount
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one call has in a rate's windows."""
+
+    calls: Reserved | None
+    tokens: Reserved | None
+
+
 @dataclass(slots=True)
 class Rate:
     """A backend's calls and tokens a minute; None is no limit."""
@@ -112,14 +120,20 @@ class Rate:
         calls_us = self.calls.free_us(now_us) if self.calls else now_us
         return max(calls_us, self.tokens.free_us(now_us, tokens) if self.tokens else now_us)
 
-    def take(self, now_us: int, tokens: int) -> Reserved | None:
-        """Count a call; what comes back is needed to correct its tokens."""
-        reserved = self.tokens.take(now_us, tokens) if self.tokens else None
-        if self.calls:
-            self.calls.take(now_us)
-        return reserved
+    def take(self, now_us: int, tokens: int) -> Taken:
+        """Count a call; what comes back is needed to correct it."""
+        return Taken(
+            self.calls.take(now_us) if self.calls else None,
+            self.tokens.take(now_us, tokens) if self.tokens else None,
+        )
 
-    def correct(self, reserved: Reserved | None, now_us: int, *, taken: int, used: int) -> None:
+    def correct(self, room: Taken, now_us: int, *, taken: int, used: int) -> None:
         """A call estimated at `taken` tokens used `used`. The call itself stays counted."""
-        if self.tokens and reserved is not None:
-            self.tokens.correct(reserved, now_us, taken=taken, used=used)
+        if self.tokens and room.tokens is not None:
+            self.tokens.correct(room.tokens, now_us, taken=taken, used=used)
+
+    def take_back(self, room: Taken, now_us: int, *, taken: int) -> None:
+        """The call never went out."""
+        self.correct(room, now_us, taken=taken, used=0)
+        if self.calls and room.calls is not None:
+            self.calls.correct(room.calls, now_us, taken=1, used=0)

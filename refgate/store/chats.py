@@ -40,7 +40,8 @@ _METERING = ", ".join(f"{name} = ?" for name in ("usage_source", "price_from_us"
 
 _INSERT = (
     "INSERT INTO chats (call_id, account, caller, protocol, model, stream, state, hold_id, hold_nanos,"
-    " prompt_tokens, created_us, lease_us) VALUES (?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?)"
+    " prompt_tokens, attempts, last_attempt, created_us, lease_us)"
+    " VALUES (?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?, ?, ?)"
 )
 _BEGIN = "UPDATE chats SET attempts = ?, last_attempt = ?, lease_us = ? WHERE call_id = ? AND state = 'open'"
 _ATTEMPT = (
@@ -71,7 +72,7 @@ class SqliteChats:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def admit(self, new: NewChat) -> Refused | None:
+    async def admit(self, new: NewChat, first: ChatAttempt | None = None) -> Refused | None:
         hold = Hold(
             f"{new.call_id}.hold",
             chat_hold_key(new.call_id),
@@ -86,8 +87,10 @@ class SqliteChats:
         def write(cx: sqlite3.Connection) -> Refused | None:
             refused = set_aside(cx, new.account, new.hold_nanos)
             if refused is None:
-                cx.execute(_INSERT, _new_row(new, hold.hold_id))
+                cx.execute(_INSERT, _new_row(new, hold.hold_id, first))
                 open_hold(cx, hold, provider="chat")
+                if first is not None:
+                    cx.execute(_ATTEMPT, _attempt_row(first))
             return refused
 
         return await self._database.together(write)
@@ -170,7 +173,7 @@ def _end_attempt(cx: sqlite3.Connection, end: AttemptEnd) -> None:
     )
 
 
-def _new_row(new: NewChat, hold_id: str) -> tuple[object, ...]:
+def _new_row(new: NewChat, hold_id: str, first: ChatAttempt | None) -> tuple[object, ...]:
     return (
         new.call_id,
         new.account,
@@ -181,6 +184,8 @@ def _new_row(new: NewChat, hold_id: str) -> tuple[object, ...]:
         hold_id,
         new.hold_nanos,
         new.prompt_tokens,
+        0 if first is None else first.number,
+        None if first is None else first.attempt_id,
         new.now_us,
         new.lease_until_us,
     )

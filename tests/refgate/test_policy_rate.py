@@ -87,7 +87,7 @@ def test_calls_and_tokens_are_both_kept() -> None:
     assert rate.free_us(S, 0) == S
     assert rate.free_us(S, 1) == MINUTE_US
     assert Rate().free_us(S, 10**9) == S
-    assert Rate().take(S, 10**9) is None
+    Rate().take(S, 10**9)
 
 
 def test_the_call_stays_counted_when_its_tokens_are_corrected() -> None:
@@ -96,6 +96,13 @@ def test_the_call_stays_counted_when_its_tokens_are_corrected() -> None:
     rate.correct(rate.take(0, 50), S, taken=50, used=0)
     assert rate.free_us(S, 0) == MINUTE_US
     assert rate.tokens is not None and rate.tokens.used == 0
+
+
+def test_a_call_that_never_went_out_leaves_the_rate_as_it_was() -> None:
+    """Its room is free again, once."""
+    rate = Rate(calls=Window(1), tokens=Window(100))
+    rate.take_back(rate.take(0, 50), S, taken=50)
+    assert rate.free_us(S, 100) == S
 
 
 def test_a_clock_set_back_admits_no_more() -> None:

@@ -105,21 +105,51 @@ def broken(sql: str, side: str) -> None:
     raise sqlite3.OperationalError("database is locked")
 
 
-def test_a_store_that_goes_away_before_an_attempt(tmp_path: Path) -> None:
-    """Nothing is sent that is not on record; the call is ended when the store is back."""
+def test_a_store_that_goes_away_before_the_first_attempt(tmp_path: Path) -> None:
+    """Its row is written with the call's: neither is there, and nothing is sent."""
 
     async def story(world: ChatWorld) -> None:
         def fault(sql: str, side: str) -> None:
-            if "chat_attempts" in sql or world.fault is broken:
+            if "chat_attempts" in sql:
+                broken(sql, side)
+
+        world.fault = fault
+        assert (await world.call()).status == 503
+        world.fault = None
+        assert world.facts(Received) == []
+        assert await world.rows("chats") == []
+
+    played(tmp_path, story)
+
+
+def test_a_call_without_money_takes_no_room_in_a_rate(tmp_path: Path) -> None:
+    """However often somebody asks who cannot pay, a backend's minute is there for those who can."""
+
+    async def story(world: ChatWorld) -> None:
+        for _ in range(5):
+            assert (await world.call(model="of-east", as_="bob")).status == 429
+        assert (await world.call(model="of-east")).status == 200
+
+    played(tmp_path, story, backends__east__rpm=1, backends__east__tpm=5_000_000)
+
+
+def test_a_store_that_goes_away_before_a_further_attempt(tmp_path: Path) -> None:
+    """Nothing is sent that is not on record; the call is ended when the store is back."""
+
+    async def story(world: ChatWorld) -> None:
+        world.vendor("east", {"do": {"error": {"status": 500}}})
+
+        def fault(sql: str, side: str) -> None:
+            if "SET attempts" in sql or world.fault is broken:
                 world.fault = broken
                 broken(sql, side)
 
         world.fault = fault
-        asking = asyncio.create_task(world.call())
+        asking = asyncio.create_task(world.call(model="of-east"))
         await asyncio.sleep(1)
         world.fault = None
         assert (await asking).status == 503
-        assert world.facts(Received) == []
+        assert len(world.facts(Received)) == 1
         row = await world.only_chat()
         assert (row["state"], row["outcome"], row["reason"]) == ("ended", "failed", "store_unavailable")
 
