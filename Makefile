@@ -28,7 +28,7 @@ run: $(READY)  ## the built-in suite against the reference gateway, in virtual t
 test: $(READY)  ## the tests
 	@$(BIN)/python -m pytest -n $(JOBS)
 
-check: $(READY)  ## format, lint, types, import rules, docs made from code
+check: $(READY)  ## format, lint, types, import rules
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy

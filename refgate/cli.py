@@ -17,6 +17,8 @@ __all__ = ["main"]
 _app = typer.Typer(
     name="refgate",
     help="Test gateways that bill against the failures that cost money, in virtual time.",
+    epilog="Exit codes: 0 everything holds, 1 something is broken, 2 the input is wrong or a check failed itself."
+    "\n\nExample:  refgate run --seeds 20",
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
@@ -67,7 +69,7 @@ def _check_names() -> None:
 
 _Paths = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[PATH]...", help="Files, folders, or names in the suite. Default: the suite."),
+    typer.Argument(metavar="PATH", help="Files, folders, or names in the suite. Default: the suite."),
 ]
 _Seed = Annotated[int | None, typer.Option("--seed", metavar="S", help="This seed alone, or the first.")]
 _Workers = Annotated[int, typer.Option("-j", "--jobs", metavar="N", min=1, help="Processes.")]
@@ -84,7 +86,7 @@ Examples:
 """
 
 
-@_app.command("run", epilog=_RUN_EXAMPLES)
+@_app.command("run", short_help="Play scenarios and judge every promise.", epilog=_RUN_EXAMPLES)
 def _run(
     paths: _Paths = None,
     seeds: Annotated[
@@ -228,7 +230,7 @@ Examples:
 """
 
 
-@_app.command("explore", epilog=_EXPLORE_EXAMPLES)
+@_app.command("explore", short_help="Draw scenarios, and shrink what breaks.", epilog=_EXPLORE_EXAMPLES)
 def _explore(
     budget: Annotated[str, typer.Option(metavar="T", help="How long at most, as 60s or 5m.")] = "60s",
     examples: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 100_000,
@@ -264,9 +266,9 @@ Examples:
 """
 
 
-@_app.command("sabotage", epilog=_SABOTAGE_EXAMPLES)
+@_app.command("sabotage", short_help="Bring hazards back, and see them caught.", epilog=_SABOTAGE_EXAMPLES)
 def _sabotage(
-    hazards: Annotated[list[str] | None, typer.Argument(metavar="[HAZARD]...", help="Default: all.")] = None,
+    hazards: Annotated[list[str] | None, typer.Argument(metavar="HAZARD", help="Default: all.")] = None,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Seeds to try at most.")] = 20,
     jobs: _Workers = 1,
     json: Annotated[Path | None, typer.Option(metavar="F", help="Write a JSON report.")] = None,
