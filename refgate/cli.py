@@ -17,7 +17,7 @@ __all__ = ["main"]
 _app = typer.Typer(
     name="refgate",
     help="Test gateways that bill against the failures that cost money, in virtual time.",
-    epilog="Exit codes: 0 everything holds, 1 something is broken, 2 the input is wrong or a check failed itself."
+    epilog="Exit codes: 0 everything holds, 1 something is broken, 2 the input is wrong, or a check failed."
     "\n\nExample:  refgate run --seeds 20",
     no_args_is_help=True,
     add_completion=True,
