@@ -18,6 +18,7 @@ The stages of `converse` are where further ones join (policy, quota, audit, safe
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from refgate.answer import Answer
 from refgate.chat import telling
@@ -77,6 +78,7 @@ async def _carried(works: ChatWorks, call: Call) -> Ending:
         match step:
             case Wait(until_us):
                 failure = None
+                await _rested(works, call, last)
                 await call.voice.waited(until_us - works.now_us())
             case Stop():
                 return _stopped(call, step, last)
@@ -92,6 +94,15 @@ async def _carried(works: ChatWorks, call: Call) -> Ending:
                 if failure is None:
                     return _served(call, last)
                 call.doubtful = call.doubtful or failure.ambiguous
+
+
+async def _rested(works: ChatWorks, call: Call, last: Tried | None) -> None:
+    """A wait may be long, and this process may not outlive it: what the last try came to is written down
+    before, or, where the store is away, with what comes next."""
+    _set_aside(call, last)
+    if call.ended is not None:
+        with suppress(StoreUnavailable):
+            await works.store.rest(call.call_id, call.ended)
 
 
 def _set_aside(call: Call, last: Tried | None) -> None:

@@ -115,7 +115,11 @@ class ChatEnd:
 
 @dataclass(frozen=True, slots=True)
 class OpenChat:
-    """A call that is not ended, as the sweep reads it, with its last attempt if it has one."""
+    """A call that is not ended, as the sweep reads it, with its last attempt if it has one.
+
+    `last_ended` is so while the call waited to try again: it had not been served. `doubtful`: of an attempt
+    that had ended nobody knows whether it did work.
+    """
 
     call_id: str
     account: str
@@ -129,6 +133,7 @@ class OpenChat:
     attempts: int
     last: ChatAttempt | None
     last_ended: bool
+    doubtful: bool
 
 
 class ChatStore(Protocol):
@@ -143,6 +148,9 @@ class ChatStore(Protocol):
     ) -> bool:
         """The attempt's row, the end of the one before it, and a new lease. False where the call has ended
         (a sweep took it): then nothing may be sent."""
+
+    async def rest(self, call_id: str, ended: AttemptEnd) -> None:
+        """The end of an attempt after which the call waits."""
 
     async def settle(self, call_id: str, end: ChatEnd, *, attempt: AttemptEnd | None, now_us: int) -> bool:
         """The call's end, its last attempt's end, its hold captured and released: all or nothing, once.

@@ -1,8 +1,9 @@
 """Settles the calls that nobody has in hand any more: their replica went down, and their lease is over.
 
 What is known of such a call is its row and its attempts' rows. Without an attempt nothing was sent: it costs
-nothing. With one, nobody will ever say what the backend did: it is charged as an answer without figures is,
-by `chat.missing_usage`, on an estimate of what went in, and flagged. The request log is told of it, since
+nothing. Where the last had ended, the call was waiting for its next try: nobody had served it, and it costs
+nothing either. With one under way, nobody will ever say what the backend did: it is charged as an answer
+without figures is, by `chat.missing_usage`, on an estimate of what went in, and flagged. The request log is told of it, since
 the replica may not have been. Asks no backend and tells no caller.
 """
 
@@ -27,6 +28,7 @@ from refgate.requestlog.rows import RequestRow
 
 __all__ = ["ChatLost", "ChatSweep", "verdict"]
 
+_FIRST_WORD_US = 10_000_000  # they look for the store every two seconds
 _NOT_ANSWERED = 0  # what the caller heard, if anything, is not known
 
 
@@ -64,6 +66,7 @@ class ChatSweep:
         self._chance = chance
         self._emit = careful(emit)
         self._note = note
+        self._away = False  # the store, at the last round
         self._loop = Loop("chat-sweep", self._round, clock=clock, emit=emit)
 
     def start(self) -> None:
@@ -75,9 +78,16 @@ class ChatSweep:
 
     async def _round(self) -> int:
         now_us = self._clock()
+        # Leases ran out while the store was away, of calls that are done and wait to be written down: those
+        # who know what they cost have the first word.
+        away, self._away = self._away, True
+        lease_us = _FIRST_WORD_US if away else self._cadence.lease_us
         found = await self._store.abandoned(
-            now_us=now_us, lease_until_us=now_us + self._cadence.lease_us, limit=self._cadence.at_once
+            now_us=now_us, lease_until_us=now_us + lease_us, limit=self._cadence.at_once
         )
+        self._away = False
+        if away:
+            return lease_us
         for call in found:
             await asyncio.sleep(0)  # each is a commit, and calls in hand must not wait for all of them
             try:
@@ -131,6 +141,9 @@ def verdict(
     """How an abandoned call ends, and its last attempt, where that is still open. Pure."""
     if call.last is None:
         return ChatEnd(ChatOutcome.LOST, "not_sent", _NOT_ANSWERED, 0, ("no_verdict",)), None
+    unbilled = ("unbilled_work",) if call.doubtful else ()
+    if call.last_ended:  # it was waiting for its next try: nobody had served it
+        return ChatEnd(ChatOutcome.LOST, "not_served", _NOT_ANSWERED, 0, unbilled), None
     worked = pricing.Worked(
         usage=Unmetered(),
         served_model="",
@@ -145,13 +158,11 @@ def verdict(
         "no_verdict",
         _NOT_ANSWERED,
         made.amount_nanos,
-        ("no_verdict", *made.flags),
+        ("no_verdict", *made.flags, *unbilled),
         backend=call.last.backend,
         upstream_model=call.last.model,
         metering=made.metering,
     )
-    if call.last_ended:
-        return end, None
     attempt = AttemptEnd(
         call.last.attempt_id,
         status=None,

@@ -57,9 +57,11 @@ _END = (
     " upstream_model = ?, amount_nanos = ?, flags = ?, cache = ?, first_token_us = ?, ended_us = ?,"
     f" {_METERING} WHERE call_id = ? AND state = 'open' RETURNING account, hold_id, hold_nanos"
 )
+_DOUBT = "UPDATE chats SET doubtful = 1 WHERE call_id = ?"
 _ABANDONED = (
     "SELECT c.call_id, c.account, c.caller, c.protocol, c.model, c.stream, c.hold_nanos, c.prompt_tokens,"
     " c.created_us, c.attempts,"
+    " c.doubtful,"
     " a.attempt_id, a.call_id, a.number, a.backend, a.pool, a.lane, a.model, a.started_us, a.ended_us"
     " FROM chats c LEFT JOIN chat_attempts a ON a.attempt_id = c.last_attempt"
     " WHERE c.lease_us <= ? ORDER BY c.lease_us, c.seq LIMIT ?"
@@ -100,7 +102,7 @@ class SqliteChats:
     ) -> bool:
         def write(cx: sqlite3.Connection) -> bool:
             if ended is not None:
-                _end_attempt(cx, ended)
+                _set_aside(cx, attempt.call_id, ended)
             values = (attempt.number, attempt.attempt_id, lease_until_us, attempt.call_id)
             if cx.execute(_BEGIN, values).rowcount == 0:
                 return False
@@ -108,6 +110,12 @@ class SqliteChats:
             return True
 
         return await self._database.together(write)
+
+    async def rest(self, call_id: str, ended: AttemptEnd) -> None:
+        def write(cx: sqlite3.Connection) -> None:
+            _set_aside(cx, call_id, ended)
+
+        await self._database.together(write)
 
     async def settle(self, call_id: str, end: ChatEnd, *, attempt: AttemptEnd | None, now_us: int) -> bool:
         if not 0 <= end.amount_nanos <= NANOS_MAX:
@@ -154,6 +162,13 @@ class SqliteChats:
             for chat in found:
                 cx.execute("UPDATE chats SET lease_us = ? WHERE call_id = ?", (lease_until_us, chat.call_id))
             return found
+
+
+def _set_aside(cx: sqlite3.Connection, call_id: str, ended: AttemptEnd) -> None:
+    """An attempt that did not serve."""
+    _end_attempt(cx, ended)
+    if ended.ambiguous:
+        cx.execute(_DOUBT, (call_id,))
 
 
 def _end_attempt(cx: sqlite3.Connection, end: AttemptEnd) -> None:
@@ -228,7 +243,7 @@ def _end_row(end: ChatEnd, now_us: int) -> tuple[object, ...]:
 def _open_of(row: Sequence[Any]) -> OpenChat:
     """From the columns of `_ABANDONED`: the call's, its last attempt's, and when that ended."""
     (call_id, account, caller, protocol, model, stream, hold_nanos, prompt_tokens, created_us, attempts,
-     *last, last_ended_us) = row  # fmt: skip
+     doubtful, *last, last_ended_us) = row  # fmt: skip
     return OpenChat(
         call_id=call_id,
         account=account,
@@ -242,4 +257,5 @@ def _open_of(row: Sequence[Any]) -> OpenChat:
         attempts=attempts,
         last=None if last[0] is None else ChatAttempt(*last),
         last_ended=last_ended_us is not None,
+        doubtful=bool(doubtful),
     )

@@ -185,6 +185,7 @@ _SECOND = (
       cache TEXT,
       attempts INTEGER NOT NULL DEFAULT 0,
       last_attempt TEXT,
+      doubtful INTEGER NOT NULL DEFAULT 0,
       created_us INTEGER NOT NULL,
       first_token_us INTEGER,
       ended_us INTEGER,

@@ -117,7 +117,7 @@ def free_failures(history: History, declared: Declared, tally: Tally) -> None:
             continue
         charged = books.charged_nanos(call.call_id)
         allowed = (call.hit and chat.cache is not None and chat.cache.hit == "full_price") or (
-            bool(call.attempts) and "no_verdict" in call.flags
+            "no_verdict" in call.flags and any(one.row["ambiguous"] for one in call.attempts)
         )
         if not tally.keeps(charged == 0 or allowed):
             tally.breach(

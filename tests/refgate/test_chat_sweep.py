@@ -105,6 +105,18 @@ def test_the_price_is_that_of_the_attempt_that_was_lost(file: ChatFile) -> None:
     assert (end.amount_nanos, end.metering.price_from_us) == (36_000, JUNE_US)
 
 
+@pytest.mark.parametrize("ambiguous", [False, True])
+def test_a_call_that_waited_for_its_next_try_costs_nothing(file: ChatFile, ambiguous: bool) -> None:
+    """Nobody had served it; what a backend without a verdict may bill for it is flagged."""
+    chats = file.replica()
+    drive(left_lying(chats))
+    drive(chats.rest("c1", attempt_end("c1", failure="timeout", ambiguous=ambiguous)))
+    (call,) = drive(chats.abandoned(now_us=10**15, lease_until_us=10**15 + 1, limit=9))
+    end, attempt = verdict(PRICES, Chat(), call, now_us=7)
+    assert (end.outcome, end.reason, end.amount_nanos) == (ChatOutcome.LOST, "not_served", 0)
+    assert (end.flags, attempt) == (("unbilled_work",) if ambiguous else (), None)
+
+
 def test_the_declared_cap_holds_here_too(file: ChatFile) -> None:
     """An estimate above the hold is cut, and flagged, where that is declared."""
     end, _ = judged(file, Chat(usage_above_hold="cap_at_hold"), hold_nanos=5)

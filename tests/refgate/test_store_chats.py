@@ -213,11 +213,11 @@ def test_an_abandoned_call_comes_with_its_last_attempt(chats: SqliteChats) -> No
     assert abandoned(chats, limit=2) == [
         OpenChat(
             "c3", "alice", "alice-key", "openai_chat", "small", True, 1, 12, 1_000, 2,
-            chat_attempt("c3", 2), False,
+            chat_attempt("c3", 2), False, False,
         ),
         OpenChat(
             "c2", "alice", "alice-key", "openai_chat", "smart", True, 1, 5, 1_000, 2,
-            chat_attempt("c2", 2), False,
+            chat_attempt("c2", 2), False, False,
         ),
     ]  # fmt: skip
     (last,) = abandoned(chats)
@@ -361,3 +361,19 @@ def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> No
     assert drive(store.open_call(new_call("new"))) is not None
     made.assert_conserved()
     made.close()
+
+
+def test_a_call_that_waits_has_its_last_attempt_written_down(file: ChatFile) -> None:
+    """The sweep sees that it had ended; and, if it had no verdict, that something may have been done."""
+    chats = file.replica()
+    for call_id, ambiguous in (("c1", False), ("c2", True)):
+        drive(chats.admit(new_chat(call_id, lease_until_us=1)))
+        drive(chats.begin(chat_attempt(call_id), lease_until_us=1))
+        ended = attempt_end(call_id, failure="timeout", ambiguous=ambiguous)
+        drive(chats.rest(call_id, ended))
+        drive(chats.rest(call_id, ended))  # once more, as where it is not known whether it was kept
+    found = abandoned(chats, limit=2)
+    assert [(one.call_id, one.last_ended, one.doubtful) for one in found] == [
+        ("c1", True, False),
+        ("c2", True, True),
+    ]
