@@ -1,7 +1,7 @@
 """How long to wait before a further try: longer each time, spread by chance, never past the deadline.
 
-What a provider asks for is never shortened: where it does not fit into the time that is left, there is no
-further try. Pure: the caller counts the tries and brings the random stream.
+What a provider asks for is the business of its cooldown. Pure: the caller counts the tries and brings the
+random stream.
 """
 
 from __future__ import annotations
@@ -38,21 +38,15 @@ class Backoff:
             grown *= self.multiplier
         return min(int(grown), self.max_us)
 
-    def delay_us(self, tries: int, chance: random.Random, *, hint_us: int = 0) -> int:
-        """The wait after the `tries`-th try: not below the hint, and spread above it."""
+    def delay_us(self, tries: int, chance: random.Random) -> int:
+        """The wait after the `tries`-th try."""
         whole_us = self.whole_us(tries)
-        spread_us = chance.randrange(whole_us // 2 + 1)
-        return max(whole_us - spread_us, hint_us + spread_us if hint_us else 0)
+        return whole_us - chance.randrange(whole_us // 2 + 1)
 
-    def until_us(
-        self, tries: int, chance: random.Random, *, now_us: int, deadline_us: int, hint_us: int = 0
-    ) -> int | None:
-        """When to try again; None where the hint leaves no time for it before the deadline.
+    def until_us(self, tries: int, chance: random.Random, *, now_us: int, deadline_us: int) -> int:
+        """When to try again, before the deadline.
 
-        The gateway's own wait is cut to half of what is left: the other half is for the try.
+        The wait is cut to half of what is left: the other half is for the try.
         """
-        left_us = deadline_us - now_us
-        if left_us <= max(hint_us, 0):
-            return None
-        delay_us = self.delay_us(tries, chance, hint_us=hint_us)
-        return now_us + max(hint_us, min(delay_us, left_us // 2))
+        left_us = max(deadline_us - now_us, 0)
+        return now_us + min(self.delay_us(tries, chance), left_us // 2)

@@ -1,9 +1,9 @@
 """Circuit breaker for one backend: closed, open, half open with one probe under a lease.
 
-Opens after so many failures in a row, or when the failed share of a window reaches the declared one. After
-`open_us` one probe may go out; if it is neither settled nor given back, its lease runs out and the next
-call may probe. Outcomes of calls let through before the last change of state are old news, and ignored.
-Pure: the caller says what time it is. Does not know which failures count, nor what to do when all are open.
+Opens after so many failures in a row. After `open_us` one probe may go out; if it is neither settled nor
+given back, its lease runs out and the next call may probe. Outcomes of calls let through before the last
+change of state are old news, and ignored. Pure: the caller says what time it is. Does not know which failures
+count, nor what to do when all are open.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from enum import StrEnum
-from fractions import Fraction
 
-__all__ = ["Breaker", "BreakerRule", "Pass", "Share", "State"]
+__all__ = ["Breaker", "BreakerRule", "Pass", "State"]
 
-_SLOTS = 10
 _SPREAD = 4  # an opening is lengthened by up to a quarter, so that breakers do not all probe at once
 
 
@@ -26,32 +24,18 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """Trip when `failed` or more of at least `calls_min` calls within the window failed."""
-
-    failed: Fraction
-    window_us: int
-    calls_min: int
-
-
-@dataclass(frozen=True, slots=True)
 class BreakerRule:
     """What trips the breaker, how long it stays open, and for how long a probe keeps others away."""
 
     open_us: int
     lease_us: int
-    failures_max: int | None = 5
-    share: Share | None = None
+    failures_max: int = 5
 
     def __post_init__(self) -> None:
         if self.open_us < 1 or self.lease_us < 1:
             raise ValueError("a breaker's times are above zero")
-        if self.failures_max is not None and self.failures_max < 1:
+        if self.failures_max < 1:
             raise ValueError("a breaker opens after one failure or more")
-        if self.share is not None and not (0 < self.share.failed <= 1 and self.share.calls_min >= 1):
-            raise ValueError("a breaker's share is above 0, at most 1, of one call or more")
-        if self.share is not None and self.share.window_us < _SLOTS:
-            raise ValueError("a breaker's window is too short")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +54,6 @@ class Breaker:
     opens_until_us: int | None = field(default=None, init=False)
     _probe: int = field(default=0, init=False)  # the number of the latest probe
     _leased_until_us: int | None = field(default=None, init=False)
-    _slots: dict[int, list[int]] = field(default_factory=dict, init=False)  # [calls, failures] by time
 
     def state(self, now_us: int) -> State:
         """As a reader sees it; the passing of time alone makes open half open."""
@@ -96,15 +79,13 @@ class Breaker:
         """Leave past an open breaker, for a declared exception: success closes it, failure tells nothing."""
         return Pass(self.era)
 
-    def succeeded(self, leave: Pass, now_us: int) -> None:
+    def succeeded(self, leave: Pass) -> None:
         """The call under this pass went well: closes a breaker that is not closed."""
         if leave.era != self.era:
             return
         self.in_a_row = 0
         if self.opens_until_us is not None:
             self._change(None)
-        else:
-            self._count(now_us, failed=0)
 
     def failed(self, leave: Pass, now_us: int, chance: random.Random) -> None:
         """The call under this pass failed in a way that counts: may trip, or end a probe."""
@@ -115,8 +96,7 @@ class Breaker:
                 self._open(now_us, chance)
             return
         self.in_a_row += 1
-        self._count(now_us, failed=1)
-        if self._tripped():
+        if self.in_a_row >= self.rule.failures_max:
             self._open(now_us, chance)
 
     def let_go(self, leave: Pass) -> None:
@@ -135,25 +115,3 @@ class Breaker:
         self.era += 1
         self.opens_until_us = opens_until_us
         self._leased_until_us = None
-        self._slots.clear()
-
-    def _count(self, now_us: int, *, failed: int) -> None:
-        if self.rule.share is None:
-            return
-        at = now_us // (self.rule.share.window_us // _SLOTS)
-        if at not in self._slots:
-            self._slots = {slot: counts for slot, counts in self._slots.items() if at - _SLOTS < slot <= at}
-            self._slots[at] = [0, 0]
-        self._slots[at][0] += 1
-        self._slots[at][1] += failed
-
-    def _tripped(self) -> bool:
-        """Asked right after a failure was counted, so the slots are those of the present window."""
-        if self.rule.failures_max is not None and self.in_a_row >= self.rule.failures_max:
-            return True
-        share = self.rule.share
-        if share is None:
-            return False
-        calls = sum(counts[0] for counts in self._slots.values())
-        failures = sum(counts[1] for counts in self._slots.values())
-        return calls >= share.calls_min and failures >= share.failed * calls

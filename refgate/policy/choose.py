@@ -1,7 +1,7 @@
 """Which of several eligible backends: by weight, less often the more it failed of late.
 
 Deterministic given the random stream and the order of the candidates. Does not know what makes a backend
-eligible; the one that just failed is taken only where there is no other.
+eligible.
 """
 
 from __future__ import annotations
@@ -31,14 +31,13 @@ class Candidate:
         return (self.weight << _HALVINGS_MAX) >> min(self.strikes, _HALVINGS_MAX)
 
 
-def choose(candidates: Sequence[Candidate], chance: random.Random, *, avoid: str | None = None) -> str | None:
+def choose(candidates: Sequence[Candidate], chance: random.Random) -> str | None:
     """The name of one, or None where there are none. One draw, whatever the number of candidates."""
-    others = [one for one in candidates if one.name != avoid] or list(candidates)
-    total = sum(one.share for one in others)
+    total = sum(one.share for one in candidates)
     if total <= 0:
         return None
     at = chance.randrange(total)
-    for one in others:
+    for one in candidates:
         at -= one.share
         if at < 0:
             return one.name

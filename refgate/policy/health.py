@@ -101,7 +101,7 @@ class Health:
             return
         self.strikes = 0
         self.cooldown = self.cooldown.succeeded(begun_us=slip.begun_us)
-        self.breaker.succeeded(slip.leave, now_us)
+        self.breaker.succeeded(slip.leave)
 
     def failed(
         self, slip: Slip, now_us: int, fault: Fault, chance: random.Random, *, tokens: int | None = None
@@ -117,7 +117,7 @@ class Health:
         if fault.kind in self.blame.trips:
             self.breaker.failed(slip.leave, now_us, chance)
         elif fault.kind in self.blame.sound:
-            self.breaker.succeeded(slip.leave, now_us)
+            self.breaker.succeeded(slip.leave)
             return
         else:
             self.breaker.let_go(slip.leave)

@@ -119,7 +119,6 @@ class Plan:
         until_us = self.policy.backoff.until_us(
             self.rounds, self.chance, now_us=now_us, deadline_us=self.deadline_us
         )
-        assert until_us is not None, "there is time left, and no hint to be kept"
         self._cut = 2 * (until_us - now_us) < self.policy.backoff.whole_us(self.rounds)
         return self._rest(max(until_us, now_us + 1))  # a wait takes time, or asking again would spin
 

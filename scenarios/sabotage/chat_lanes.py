@@ -77,16 +77,16 @@ def _the_longest(self: Plan, now_us: int) -> int:
     return max(free) - now_us
 
 
-def _in_step(self: Backoff, tries: int, chance: random.Random, *, hint_us: int = 0) -> int:
+def _in_step(self: Backoff, tries: int, chance: random.Random) -> int:
     """Everybody rests for the same time."""
-    return max(self.whole_us(tries), hint_us)
+    return self.whole_us(tries)
 
 
 def _past_the_deadline(
-    self: Backoff, tries: int, chance: random.Random, *, now_us: int, deadline_us: int, hint_us: int = 0
-) -> int | None:
+    self: Backoff, tries: int, chance: random.Random, *, now_us: int, deadline_us: int
+) -> int:
     """However little time is left."""
-    return now_us + self.delay_us(tries, chance, hint_us=hint_us)
+    return now_us + self.delay_us(tries, chance)
 
 
 def _own_time_only(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from refgate.policy.backoff import Backoff
-from refgate.policy.breaker import Breaker, BreakerRule, Pass, Share, State
+from refgate.policy.breaker import Breaker, BreakerRule, Pass, State
 from refgate.policy.choose import Candidate, choose
 from refgate.policy.cooldown import Cooldown, CooldownRule
 from refgate.policy.rate import Reserved, Window
@@ -58,9 +57,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rule = BreakerRule(
-            open_us=50, lease_us=20, failures_max=3, share=Share(Fraction(1, 2), window_us=100, calls_min=4)
-        )
+        self.rule = BreakerRule(open_us=50, lease_us=20, failures_max=3)
         self.breaker = Breaker(self.rule)
         self.chance = random.Random(1)
         self.now_us = 0
@@ -102,7 +99,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(at=STEPS)
     def succeeds(self, at: int) -> None:
         settled, era = self._settle(at), self.breaker.era
-        self.breaker.succeeded(settled, self.now_us)
+        self.breaker.succeeded(settled)
         assert settled.era != era or self.breaker.state(self.now_us) is State.CLOSED
         self._after(era, settled)
 
@@ -130,7 +127,6 @@ class BreakerMachine(RuleBasedStateMachine):
         """From here, silence alone leads to a call being let through, in bounded time."""
         free_us = self.breaker.free_us(self.now_us)
         assert free_us <= self.now_us + self.rule.open_us * 5 // 4 + self.rule.lease_us
-        assert len(self.breaker._slots) <= 10
 
 
 TestBreaker = BreakerMachine.TestCase
@@ -210,21 +206,13 @@ def test_no_window_holds_more_calls_than_the_limit(steps: list[int], limit: int)
         Backoff, st.integers(0, 10**7), st.integers(0, 10**8), st.fractions(1, 10, max_denominator=9)
     ),
     tries=st.integers(0, 10**6),
-    left_us=st.integers(-10, 10**9),
-    hint_us=st.integers(0, 10**9),
+    left_us=st.integers(1, 10**9),
     seed=SEEDS,
 )
-def test_a_backoff_keeps_the_hint_and_the_deadline(
-    backoff: Backoff, tries: int, left_us: int, hint_us: int, seed: int
-) -> None:
-    """There is a time for the next try between the hint and the deadline, or there is none."""
-    until_us = backoff.until_us(
-        tries, random.Random(seed), now_us=7, deadline_us=7 + left_us, hint_us=hint_us
-    )
-    if until_us is None:
-        assert left_us <= hint_us
-    else:
-        assert 7 + hint_us <= until_us < 7 + left_us
+def test_a_backoff_keeps_the_deadline(backoff: Backoff, tries: int, left_us: int, seed: int) -> None:
+    """However long it would rest, and however little time is left."""
+    until_us = backoff.until_us(tries, random.Random(seed), now_us=7, deadline_us=7 + left_us)
+    assert 7 <= until_us < 7 + left_us
 
 
 @given(
@@ -233,13 +221,8 @@ def test_a_backoff_keeps_the_hint_and_the_deadline(
         min_size=1,
         unique_by=lambda one: one.name,
     ),
-    avoid=st.sampled_from([None, *"abcdef"]),
     seed=SEEDS,
 )
-def test_the_choice_is_a_candidate_and_not_the_avoided_one_if_there_is_another(
-    candidates: list[Candidate], avoid: str | None, seed: int
-) -> None:
+def test_the_choice_is_a_candidate(candidates: list[Candidate], seed: int) -> None:
     """For all weights and strikes."""
-    chosen = choose(candidates, random.Random(seed), avoid=avoid)
-    assert chosen in {one.name for one in candidates}
-    assert chosen != avoid or len(candidates) == 1
+    assert choose(candidates, random.Random(seed)) in {one.name for one in candidates}

@@ -1,4 +1,4 @@
-"""Choose: by weight and health, deterministic, never the one that just failed where there is another."""
+"""Choose: by weight and health, and by the stream of chance alone."""
 
 import random
 from collections import Counter
@@ -6,9 +6,9 @@ from collections import Counter
 from refgate.policy.choose import Candidate, choose
 
 
-def drawn(*candidates: Candidate, avoid: str | None = None, times: int = 4_000) -> Counter[str | None]:
+def drawn(*candidates: Candidate, times: int = 4_000) -> Counter[str | None]:
     chance = random.Random(11)
-    return Counter(choose(candidates, chance, avoid=avoid) for _ in range(times))
+    return Counter(choose(candidates, chance) for _ in range(times))
 
 
 def test_weights_are_shares() -> None:
@@ -22,16 +22,6 @@ def test_failures_in_a_row_halve_the_share() -> None:
     counts = drawn(Candidate("a"), Candidate("b", strikes=1))
     assert 1_230 <= counts["b"] <= 1_440
     assert Candidate("a", strikes=1_000).share == 1
-
-
-def test_the_one_that_just_failed_is_avoided() -> None:
-    """Whatever its weight."""
-    assert drawn(Candidate("a", 1_000_000), Candidate("b"), avoid="a") == {"b": 4_000}
-
-
-def test_where_there_is_no_other_it_is_taken_again() -> None:
-    """Better than nobody."""
-    assert choose([Candidate("a")], random.Random(1), avoid="a") == "a"
 
 
 def test_of_none_comes_none() -> None:
