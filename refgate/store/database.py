@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,8 +28,10 @@ T = TypeVar("T")
 _TOGETHER_MAX = 256
 
 _BUSY_MS = 2_000
+_BUSY_AGAIN_MS = 5
 # Replicas hold the write lock for a fraction of a millisecond. The wait blocks the loop, so its
-# ceiling is what a stalled neighbour may cost us, not what a transaction may take.
+# ceiling is what a stalled neighbour may cost us, not what a transaction may take; and it costs us
+# that once: as long as the lock is not had, the next ones hardly wait.
 
 
 def open_database(path: str | Path) -> sqlite3.Connection:
@@ -56,6 +58,7 @@ class Database:
         self._connect = connect
         self._cx: sqlite3.Connection | None = None
         self._closed = False
+        self._hurried = False  # whoever has the write lock has had it for long
         self._alone = _Statements(self)
         self._waiting: list[_Work] = []
 
@@ -132,7 +135,27 @@ class Database:
         except BaseException:
             _close(cx)  # which rolls back
             raise
+        self._hurried = False
         return cx
+
+    def written(self) -> None:
+        """The write lock was had."""
+        if self._hurried:
+            self._wait_at_most(_BUSY_MS)
+
+    def unavailable(self, failure: BaseException) -> StoreUnavailable:
+        """What SQLite's failure is to everybody else."""
+        # The name only: a message of SQLite's may quote what was to be stored.
+        name = getattr(failure, "sqlite_errorname", None) or type(failure).__name__
+        if name == "SQLITE_BUSY" and not self._hurried:
+            self._wait_at_most(_BUSY_AGAIN_MS)
+        return StoreUnavailable(name)
+
+    def _wait_at_most(self, busy_ms: int) -> None:
+        self._hurried = busy_ms == _BUSY_AGAIN_MS
+        if self._cx is not None:
+            with suppress(sqlite3.Error):  # which only takes longer then, or shorter
+                self._cx.execute(f"PRAGMA busy_timeout = {busy_ms}")
 
     def undo(self, cx: sqlite3.Connection) -> None:
         """Nothing of an open transaction stays."""
@@ -187,13 +210,13 @@ class _Statements:
         try:
             return self._database.ready()
         except _FAILURES as failure:
-            raise _unavailable(failure) from failure
+            raise self._database.unavailable(failure) from failure
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, _FAILURES):
-            raise _unavailable(error) from error
+            raise self._database.unavailable(error) from error
 
 
 class _Transaction(_Statements):
@@ -206,7 +229,7 @@ class _Transaction(_Statements):
             self._cx = self._database.ready()
             self._cx.execute("BEGIN IMMEDIATE")
         except _FAILURES as failure:
-            raise _unavailable(failure) from failure
+            raise self._database.unavailable(failure) from failure
         return self._cx
 
     def __exit__(
@@ -215,10 +238,11 @@ class _Transaction(_Statements):
         if error is None:
             try:
                 self._cx.execute("COMMIT")
+                self._database.written()
             except BaseException as failure:
                 self._database.undo(self._cx)
                 if isinstance(failure, _FAILURES):
-                    raise _unavailable(failure) from failure
+                    raise self._database.unavailable(failure) from failure
                 raise
             return
         self._database.undo(self._cx)
@@ -230,8 +254,3 @@ def _close(cx: sqlite3.Connection) -> None:
         cx.close()
     except sqlite3.Error:
         return  # nothing more can be done with a connection that cannot even be closed
-
-
-def _unavailable(failure: BaseException) -> StoreUnavailable:
-    # The name only: a message of SQLite's may quote what was to be stored.
-    return StoreUnavailable(getattr(failure, "sqlite_errorname", None) or type(failure).__name__)

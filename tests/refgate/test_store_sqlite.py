@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from refgate.ledger.records import Fresh, Replay
 from refgate.ledger.states import State
 from refgate.ports import Store, StoreUnavailable
+from refgate.store import database
 from refgate.store.database import Database, open_database
 from refgate.store.schema import APPLICATION_ID, MIGRATIONS, StoreUnusable
 from refgate.store.sqlite import SqliteStore
@@ -199,6 +201,30 @@ def test_a_neighbours_lock_is_an_error_and_no_wait_without_end(file: File) -> No
     other.execute("ROLLBACK")
     other.close()
     assert drive(store.claim("c1", success(), intent_id="i", now_us=9))
+
+
+def test_a_lock_that_is_held_for_long_is_waited_for_once(file: File, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting stops everybody's streams: the next ones are told at once, until the lock is had again."""
+    monkeypatch.setattr(database, "_BUSY_MS", 300)
+    store = SqliteStore(lambda: open_database(file.path))
+    bring(store, State.RUNNING)
+    other = connect(file.path)
+
+    def refused_in_s(times: int) -> float:
+        began = time.perf_counter()
+        for _ in range(times):
+            with pytest.raises(StoreUnavailable, match="BUSY"):
+                drive(store.claim("c1", success(), intent_id="i", now_us=9))
+        return time.perf_counter() - began
+
+    for _ in range(2):
+        other.execute("BEGIN IMMEDIATE")
+        assert refused_in_s(1) >= 0.3
+        assert refused_in_s(20) < 3  # and not six seconds
+        other.execute("ROLLBACK")
+        drive(store.claim("c1", success(), intent_id="i", now_us=9))
+    other.close()
+    store.close()
 
 
 @pytest.mark.parametrize("changes", [{"hold_nanos": 2**63}, {"account": "\ud800"}])
