@@ -31,7 +31,6 @@ __all__ = [
     "Stopped",
     "TaskRunning",
     "UsageFlagged",
-    "as_mapping",
     "line",
 ]
 
@@ -234,12 +233,6 @@ class Failed(Event):
     where: str
     what: str
     call_id: str | None = None
-
-
-def as_mapping(event: Event) -> dict[str, Any]:
-    """The fact's fields by name, `None` left out."""
-    values = {name: getattr(event, name) for name in _names(event)}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def line(event: Event) -> str:

@@ -55,7 +55,7 @@ from scenarios.history import (
 )
 from scenarios.outcomes import CACHE_HEADER, ERROR_HEADER, REPLAY_HEADER, header
 
-__all__ = ["calls_at_the_end", "count"]
+__all__ = ["count"]
 
 _PLAIN: Mapping[type[Fact], str] = {
     TaskAccepted: "task_accepted",
@@ -87,13 +87,13 @@ def count(history: History) -> Counter[str]:
                 counted["probe_ok"] += 1
             continue
         counted.update(_names(fact))
-    for row in calls_at_the_end(history):
+    for row in _calls_at_the_end(history):
         counted.update(_row_names(row))
     _count_chats(history, counted)
     return counted
 
 
-def calls_at_the_end(history: History) -> tuple[Mapping[str, Any], ...]:
+def _calls_at_the_end(history: History) -> tuple[Mapping[str, Any], ...]:
     """The gateway's last word on its calls, probes left out."""
     return tuple(row for row in _at_the_end(history, "calls") if row.get("account") != PROBE)
 

@@ -20,7 +20,7 @@ from refgate.events import Event, line
 from refgate.ports import SpoolFull
 from scenarios.doors import Doors
 
-__all__ = ["ListSpool", "Reference", "ports_of", "settings_of"]
+__all__ = ["ListSpool", "Reference"]
 
 _SPOOL_MAX = 64 * 1024 * 1024
 
@@ -30,14 +30,14 @@ class Reference:
     """The honest gateway."""
 
     def build(self, config: Mapping[str, Any], environ: Mapping[str, str], doors: Doors) -> ASGIApp:
-        return create_app(settings_of(config, environ), ports_of(doors))
+        return create_app(_settings_of(config, environ), _ports_of(doors))
 
     def drain(self, app: ASGIApp) -> None:
         assert isinstance(app, Starlette)
         app.state.gateway.drain()
 
 
-def ports_of(doors: Doors) -> Ports:
+def _ports_of(doors: Doors) -> Ports:
     """The gateway's ports, opening on the world's doors."""
 
     def sink(event: Event) -> None:
@@ -82,7 +82,7 @@ class ListSpool:
         """The list stays."""
 
 
-def settings_of(config: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+def _settings_of(config: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     """The gateway's own reading of a configuration, which may refuse it."""
     return _settings(json.dumps(config), json.dumps(environ))
 

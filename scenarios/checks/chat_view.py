@@ -71,10 +71,6 @@ class ChatView:
     def of(cls, history: History, declared: Declared) -> ChatView:
         return history.derived((cls, declared), lambda: cls(history, declared))
 
-    def replica_of(self, call: ChatCall) -> str | None:
-        """Which replica had the call."""
-        return None if call.exchange is None else call.exchange.sent.to
-
     # Building
 
     def _of_clients(self, history: History) -> None:

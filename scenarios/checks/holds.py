@@ -12,7 +12,7 @@ from scenarios.checks.parts import CallRow, Task
 from scenarios.checks.view import View
 from scenarios.declared.gateway import Declared
 
-__all__ = ["call_ends_by_us", "hold_ends_by_us", "truth_known_us"]
+__all__ = ["call_ends_by_us", "hold_ends_by_us"]
 
 
 def hold_ends_by_us(hold: Hold, view: View, declared: Declared) -> int | None:
@@ -30,13 +30,13 @@ def call_ends_by_us(call: CallRow | None, opened_us: int, view: View, declared: 
         return max(view.calm_us, opened_us, ended_us) + declared.delivers_within_us
     known_us: int | None = opened_us
     if call.state in ("unknown", "running"):
-        known_us = truth_known_us(call, view, declared)
+        known_us = _truth_known_us(call, view, declared)
         if known_us is None and declared.task_without_verdict == "release":
             known_us = opened_us + declared.verdict_within_us
     return None if known_us is None else max(view.calm_us, opened_us, known_us) + declared.ends_within_us
 
 
-def truth_known_us(call: CallRow, view: View, declared: Declared) -> int | None:
+def _truth_known_us(call: CallRow, view: View, declared: Declared) -> int | None:
     """When a gateway that asks could know how the work ended; None where it cannot know at all."""
     if call.state == "running":
         task = view.task_of(call)

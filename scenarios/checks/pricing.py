@@ -19,7 +19,7 @@ from scenarios.checks.view import View
 from scenarios.declared.gateway import Declared
 from scenarios.declared.providers import Provider, Query, Usage
 
-__all__ = ["Due", "Told", "due", "hold_declared", "price", "told_of", "usages_for"]
+__all__ = ["Due", "Told", "due", "hold_declared", "price", "told_of"]
 
 _NANOS = 10**9
 _PLAIN = re.compile(r"-?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?", re.ASCII)
@@ -94,7 +94,7 @@ def _success(shown: str | None, usage: Usage, hold_nanos: int, declared: Declare
     return found
 
 
-def usages_for(task: Task, provider: Provider) -> Iterable[Usage]:
+def _usages_for(task: Task, provider: Provider) -> Iterable[Usage]:
     """The usage rules under which the task may have been priced: those of the requests about it."""
     asked = {(one.received.method, one.received.path) for one in task.asked}
     found = [provider.query_for(method, path) for method, path in sorted(asked)]
@@ -158,7 +158,7 @@ def due(
         told = frozenset({(task.ended.success, task.ended.usage_shown)})
     found: Due | None = None
     for success, shown in sorted(told, key=str):
-        for usage in usages_for(task, provider):
+        for usage in _usages_for(task, provider):
             one = _success(shown, usage, hold_nanos, declared) if success else _FREE
             found = one if found is None else found | one
     return found

@@ -14,7 +14,7 @@ from scenarios.declared.gateway import Declared
 from scenarios.declared.providers import Provider
 from scenarios.history import History
 
-__all__ = ["Told", "Verdicts", "upstream_path", "verdict_in"]
+__all__ = ["Told", "Verdicts", "upstream_path"]
 
 
 def upstream_path(exchange: Exchange, provider: str) -> str:
@@ -52,7 +52,7 @@ class Verdicts:
             if exchange.op != "poll" or exchange.task_id is None or got is None or got.outcome != "ok":
                 continue
             provider = declared.providers.get(exchange.sent.provider or "")
-            success = None if provider is None else verdict_in(exchange, provider)
+            success = None if provider is None else _verdict_in(exchange, provider)
             if success is not None and provider is not None:
                 key = (provider.name, exchange.task_id)
                 verdicts.told.setdefault(key, []).append(Told(exchange, success))
@@ -61,7 +61,7 @@ class Verdicts:
         return verdicts
 
 
-def verdict_in(exchange: Exchange, provider: Provider) -> bool | None:
+def _verdict_in(exchange: Exchange, provider: Provider) -> bool | None:
     """Whether the answer says success or failure; None where it says neither."""
     query = provider.query_for(exchange.sent.method, upstream_path(exchange, provider.name))
     if query is None or query.status is None or exchange.got is None:

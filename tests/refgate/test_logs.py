@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refgate import events
-from refgate.events import AttemptEnded, CallOpened, Event, Failed, as_mapping, line
+from refgate.events import AttemptEnded, CallOpened, Event, Failed, line
 from refgate.logs import LibraryLog, event_log
 
 SECRETS = ("canary-provider-rh", 'quo"ted\\key', "canary")
@@ -106,7 +106,9 @@ def test_equal_events_are_equal_lines() -> None:
         '{"event":"call-opened","level":"info","t_us":1,"call_id":"c","account":"a","provider":"p",'
         '"hold_nanos":5,"flags":["x"]}'
     )
-    assert as_mapping(Failed(t_us=1, where="x", what="y")) == {"t_us": 1, "where": "x", "what": "y"}
+    assert line(Failed(t_us=1, where="x", what="y")) == (
+        '{"event":"failed","level":"error","t_us":1,"where":"x","what":"y"}'
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in events.__all__ if name[0].isupper()])

@@ -25,7 +25,7 @@ from refgate.dialects.carriage import FIELDS, refused
 from refgate.dialects.data_urls import data_url
 from refgate.dialects.json_text import Fields
 
-__all__ = ["read_request", "read_stop"]
+__all__ = ["read_request"]
 
 _ROLES = ("developer", "system", "user", "assistant", "tool")
 
@@ -57,7 +57,7 @@ def read_request(body: dict[str, Any]) -> Request:
         max_tokens=limit if limit is not None else old_limit,
         temperature=top.number("temperature"),
         top_p=top.number("top_p"),
-        stop=read_stop(top),
+        stop=_read_stop(top),
         seed=top.whole("seed"),
         frequency_penalty=top.number("frequency_penalty"),
         presence_penalty=top.number("presence_penalty"),
@@ -87,7 +87,7 @@ _HARMLESS: tuple[tuple[Any, ...], ...] = (
 """Refused fields, and the values that ask for nothing."""
 
 
-def read_stop(top: Fields) -> tuple[str, ...]:
+def _read_stop(top: Fields) -> tuple[str, ...]:
     stop = top.any("stop")
     if stop is None:
         return ()

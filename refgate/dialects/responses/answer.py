@@ -14,7 +14,7 @@ from refgate.dialects.spoken import Answer, Broke, Finish
 from refgate.dialects.usage import read_responses
 from refgate.dialects.usage_text import write_responses
 
-__all__ = ["finish_of", "items_of", "read_answer", "response_object", "status_of", "write_answer"]
+__all__ = ["finish_of", "read_answer", "response_object", "status_of", "write_answer"]
 
 _ECHOED: dict[str, Any] = {
     "instructions": None,
@@ -112,7 +112,7 @@ def status_of(finish: Finish) -> tuple[str, dict[str, str] | None]:
             return "completed", None
 
 
-def items_of(answer_id: str, parts: tuple[Part, ...]) -> list[dict[str, Any]]:
+def _items_of(answer_id: str, parts: tuple[Part, ...]) -> list[dict[str, Any]]:
     """The output items; their ids are made from the answer's. Text and refusals in a row are one message."""
     items: list[dict[str, Any]] = []
     for part in parts:
@@ -192,6 +192,6 @@ def write_answer(
     status, details = status_of(answer.finish)
     body = response_object(asked, id=id, model=model, created_s=created_s, status=status)
     body["incomplete_details"] = details
-    body["output"] = items_of(id, answer.parts)
+    body["output"] = _items_of(id, answer.parts)
     body["usage"] = write_responses(answer.usage)
     return body
