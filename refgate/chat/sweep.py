@@ -3,8 +3,8 @@
 What is known of such a call is its row and its attempts' rows. Without an attempt nothing was sent: it costs
 nothing. Where the last had ended, the call was waiting for its next try: nobody had served it, and it costs
 nothing either. With one under way, nobody will ever say what the backend did: it is charged as an answer
-without figures is, by `chat.missing_usage`, on an estimate of what went in, and flagged. The request log is told of it, since
-the replica may not have been. Asks no backend and tells no caller.
+without figures is, by `chat.missing_usage`, on an estimate of what went in, and flagged. The request log is
+told of it, since the replica may not have been. Asks no backend and tells no caller.
 """
 
 from __future__ import annotations
