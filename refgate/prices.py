@@ -9,12 +9,14 @@ in force when, and what is done about a model without one, is not known here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate, pairwise
 from math import lcm
+from operator import attrgetter, mul
 
 from refgate.dialects.spoken import Usage
 from refgate.money import NANOS_MAX, BadUsage
@@ -35,6 +37,9 @@ _PARENT = {
 
 _IN = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio")
 _OUT = ("output", "output_audio", "reasoning")
+_CLASSES = (*_IN, *_OUT)
+_OUTPUT = _CLASSES.index("output")
+_counts: Callable[[Usage], tuple[int, ...]] = attrgetter(*_CLASSES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,14 +94,13 @@ class Price:
 
     def cost_nanos(self, usage: Usage) -> int:
         """What the usage costs. Raises BadUsage for counts that no answer can have, and beyond all bounds."""
-        counts = {name: getattr(usage, name) for name in (*_IN, *_OUT)}
-        if min(*counts.values(), usage.web_searches) < 0:
+        counts = list(_counts(usage))
+        if min(*counts, usage.web_searches) < 0:
             raise BadUsage("negative")
         if usage.reasoning > usage.output:
             raise BadUsage("details_above_completion")
-        counts["output"] -= usage.reasoning  # it is the part of the output that was thought
-        rates = self._rates_for(usage.prompt)
-        exact = sum(count * rates[name] for name, count in counts.items() if count)
+        counts[_OUTPUT] -= usage.reasoning  # it is the part of the output that was thought
+        exact = sum(map(mul, counts, self._rates_for(usage.prompt)))
         exact += self._fees + usage.web_searches * self._search
         return _bounded((2 * exact + self._parts) // (2 * self._parts))
 
@@ -107,16 +111,15 @@ class Price:
         """
         if min(input_tokens, output_tokens, web_searches) < 0:
             raise BadUsage("negative")
-        reached = [rates for above, rates in self._scaled if above is None or above < input_tokens]
         exact = max(
-            input_tokens * max(rates[name] for name in _IN)
-            + output_tokens * max(rates[name] for name in _OUT)
-            for rates in reached
+            input_tokens * dearest_in + output_tokens * dearest_out
+            for above, dearest_in, dearest_out in self._dearest
+            if above is None or above < input_tokens
         )
         exact += self._fees + web_searches * self._search
         return _bounded(-(-exact // self._parts))
 
-    def _rates_for(self, tokens_in: int) -> dict[str, int]:
+    def _rates_for(self, tokens_in: int) -> tuple[int, ...]:
         chosen = self._scaled[0][1]
         for above, rates in self._scaled[1:]:
             if above is not None and tokens_in > above:
@@ -140,11 +143,17 @@ class Price:
         return lcm(*(one.denominator for one in [*exact, _nanos(self.request), _nanos(self.web_search)]))
 
     @cached_property
-    def _scaled(self) -> list[tuple[int | None, dict[str, int]]]:
+    def _scaled(self) -> list[tuple[int | None, tuple[int, ...]]]:
+        """The rates of each tier as whole numbers, in the order of `_CLASSES`."""
         return [
-            (above, {name: int(_nanos(rate, TOKENS_PER_PRICE) * self._parts) for name, rate in rates.items()})
+            (above, tuple(int(_nanos(rates[name], TOKENS_PER_PRICE) * self._parts) for name in _CLASSES))
             for above, rates in self._tables
         ]
+
+    @cached_property
+    def _dearest(self) -> list[tuple[int | None, int, int]]:
+        """The highest rates of each tier: of what goes in, and of what comes out."""
+        return [(above, max(rates[: len(_IN)]), max(rates[len(_IN) :])) for above, rates in self._scaled]
 
     @cached_property
     def _fees(self) -> int:

@@ -19,6 +19,7 @@ MASK = "[redacted]"
 
 _PRESENTED_LEAST = 6  # what a caller presents may be a letter; masking each such letter would hide nothing
 _SPELLED_MAX = 512  # what a caller presents may be as long as a header; looking for it costs its length
+_LOOKS_LEAST = 19  # what is shorter is no key by its looks, and has a name only after "=" or in quotes
 _TAIL_LEAST = 64  # the longest beginning of an unknown key that does not yet look like one
 
 _HEADER = re.compile(
@@ -72,7 +73,7 @@ class Redaction:
         """The text without any known credential, however JSON or a URL may have spelled it."""
         if self._base is not None:
             text = self._base.known(text)
-        if self._secrets and self._spelled(text):
+        if self._secrets and ("\\" in text or "%" in text) and self._spelled(text):
             text = self._spellings.sub(MASK, text)
         for secret in self._secrets:
             text = text.replace(secret, MASK)
@@ -80,7 +81,10 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """The text without known credentials, and without what looks like one or is named as one."""
-        text = _IN_URL.sub(rf"\1{MASK}", self.known(text))
+        text = self.known(text)
+        if len(text) < _LOOKS_LEAST and "=" not in text and '"' not in text:
+            return text  # as nearly all names are
+        text = _IN_URL.sub(rf"\1{MASK}", text)
         text = _IN_JSON.sub(rf"\1{MASK}\g<end>", text)
         return _LOOKS.sub(MASK, _SCHEME.sub(rf"\1\2{MASK}", text))
 

@@ -73,11 +73,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """How long each phase of one exchange may take, and the whole of it, body included."""
+    """How long each phase of one exchange may take, and the whole of it, body included. None: whoever asks
+    keeps the time.
+    """
 
     connect_us: int
-    read_us: int
-    write_us: int
+    read_us: int | None
+    write_us: int | None
     pool_us: int
     total_us: int
 
@@ -86,11 +88,11 @@ class Phases:
         return replace(self, total_us=min(self.total_us, us))
 
     @property
-    def extension(self) -> dict[str, float]:
+    def extension(self) -> dict[str, float | None]:
         return {
             "connect": self.connect_us / 1e6,
-            "read": self.read_us / 1e6,
-            "write": self.write_us / 1e6,
+            "read": None if self.read_us is None else self.read_us / 1e6,
+            "write": None if self.write_us is None else self.write_us / 1e6,
             "pool": self.pool_us / 1e6,
         }
 

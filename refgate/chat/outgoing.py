@@ -69,7 +69,7 @@ class Outbox:
         found = self._written.get((target, model))
         if found is None:
             if target is self._protocol:
-                found = pass_request(target, self._body, model)
+                found = pass_request(target, self._body, model, asked=self._plain)
             else:
                 assert self.request is not None
                 found = write_request(

@@ -57,7 +57,7 @@ def hold_nanos(
     """No answer of one of these models within these bounds costs more, at whatever price its attempt begins:
     a price may change while a call waits. Raises BadUsage beyond all bounds."""
     held = 0
-    for model in models:
+    for model in set(models):
         cost = prices.hold_nanos(
             model, at_us, until_us=until_us, input_tokens=input_tokens, output_tokens=output_tokens
         )

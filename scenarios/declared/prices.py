@@ -52,7 +52,9 @@ class Tariff:
         went_in = sum(counts.get(name, 0) for name in _INPUT)
         rates = [rates for above, rates in self.rates if above == 0 or went_in > above][-1]
         exact = (self.request + web_searches * self.web_search) * _NANOS
-        exact += sum(counts.get(name, 0) * rates[name] for name in _CLASSES) * _MICRO_NANOS
+        # Fractions are dear, and most classes have no tokens.
+        used = ((name, counts.get(name, 0)) for name in _CLASSES)
+        exact += sum(count * rates[name] for name, count in used if count) * _MICRO_NANOS
         return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 
     def most_nanos(self, tokens_in: int, tokens_out: int) -> int:
