@@ -9,7 +9,7 @@ from typing import Any
 from refgate.chat import admission, outgoing, settling
 from refgate.chat.cache import Cache
 from refgate.chat.exchange import Exchange
-from refgate.chat.pricing import Charge
+from refgate.chat.pricing import Charge, hold_nanos
 from refgate.chat.records import OpenChat
 from refgate.chat.settling import Ending
 from refgate.chat.sweep import ChatSweep
@@ -45,7 +45,13 @@ def _with_whom_it_is_for(backend: Backend) -> Pairs:
 
 
 def _hope(
-    prices: PriceList, models: Iterable[str], *, input_tokens: int, output_tokens: int, at_us: int
+    prices: PriceList,
+    models: Iterable[str],
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    at_us: int,
+    until_us: int,
 ) -> int:
     """Nothing is set aside."""
     return 0
@@ -67,8 +73,8 @@ BROKEN_FOR_CHATS = {
     "money-is-conserved": BROKEN["money-is-conserved"],
     "budget-never-exceeded": Swap(postings, postings._HOLD, BROKEN["budget-never-exceeded"].becomes),
     "no-phantom-refusal": BROKEN["no-phantom-refusal"],
-    "charge-in-bounds": Swap(admission, admission.hold_nanos, _hope),
-    "no-work-without-hold": Swap(chats, chats.open_hold, _not_written),
+    "charge-in-bounds": Swap(admission, hold_nanos, _hope),
+    "no-work-without-hold": Swap(chats, postings.open_hold, _not_written),
     "every-hold-ends": Swap(ChatSweep, ChatSweep._settle, _left_lying),
     "success-is-charged": Swap(settling, settling._flags, _unflagged),
     "bytes-intact": Swap(Exchange, _say, _head_without_its_token),
