@@ -9,36 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from fakes.journal import Journal
 from fakes.time import Owner, SimLoop
 from fakes.wire import HttpxTransport, Lifespan, LifespanFailed, Wire
+from scenarios.armed import Armed, Cuts
 from scenarios.database import CommitCut, Power, StoreLaw, connect
 from scenarios.doors import Doors, Gateway
 from scenarios.history import Crashed, GatewayLogged, Restarted, StartFailed, Stopped, StoreFaulted
 
-__all__ = ["Armed", "Replica"]
+__all__ = ["Replica"]
 
 _START_S = 60
 _DRAIN_LOOK_US = 10_000
-
-
-@dataclass(slots=True, eq=False)
-class Armed:
-    """A power cut that waits for its place: the await or commit with this number."""
-
-    at: Literal["await", "commit"]
-    number: int
-    side: Literal["before", "after"]
-    fired: Callable[[], None]
-
-    @property
-    def where(self) -> str:
-        return f"await {self.number}" if self.at == "await" else f"commit {self.number} {self.side}"
 
 
 class Replica:
@@ -68,8 +54,7 @@ class Replica:
         self._loop = loop
         self._wire = wire
         self._journal = journal
-        self._armed: list[Armed] = []
-        self._cuts: list[CommitCut] = []
+        self._cuts = Cuts()
         self._awaits_before = 0
         self._spool: list[bytes] = []
         self._owner: Owner | None = None
@@ -189,7 +174,7 @@ class Replica:
             cut=partial(self._cut_at_commit, owner),
             committed=self._count_commit,
             failed=lambda error: self._record(StoreFaulted, error=error),
-            cuts=self._cuts,
+            cuts=self._cuts.commits,
             laws=self.laws,
         )
 
@@ -203,21 +188,20 @@ class Replica:
 
     def arm(self, armed: Armed) -> None:
         """Cut the power at a place that is still to come."""
-        self._armed.append(armed)
+        self._cuts.arm(armed)
         self._aim()
 
     def disarm(self) -> list[Armed]:
         """Take back every cut that has not come; answers which they were."""
-        left, self._armed = self._armed, []
+        left = self._cuts.disarm()
         self._aim()
         return left
 
     def _aim(self) -> None:
-        """Lay the armed cuts before the loop and the store."""
-        self._cuts[:] = [CommitCut(one.number, one.side) for one in self._armed if one.at == "commit"]
+        """Tell the loop before which of this incarnation's steps to cut."""
         if self._owner is not None:
-            numbers = [one.number for one in self._armed if one.at == "await"]
-            self._owner.cut_at_step = min(numbers) - self._awaits_before if numbers else None
+            number = self._cuts.next_await()
+            self._owner.cut_at_step = None if number is None else number - self._awaits_before
 
     def _count_commit(self) -> int:
         self.commits += 1
@@ -236,18 +220,11 @@ class Replica:
         self._owner = self._power = self._lifespan = None
         if self._silent:
             return
-        fired = self._fired()
-        self._record(Crashed, where=self._where or (fired.where if fired else "time"))
-        if fired is not None:
-            self._armed.remove(fired)
-            fired.fired()
-
-    def _fired(self) -> Armed | None:
-        if self._where is not None:
-            return next((one for one in self._armed if one.where == self._where), None)
-        # The loop cut it just before the step after the last one that ran.
-        number = self._awaits_before + 1
-        return next((one for one in self._armed if one.at == "await" and one.number <= number), None)
+        # Without a place the loop did it, just before the step after the last one that ran.
+        came = self._cuts.came(self._where, awaits=self._awaits_before)
+        self._record(Crashed, where=self._where or (came.where if came else "time"))
+        if came is not None:
+            came.fired()
 
     def _end(self, owner: Owner) -> None:
         """The process ends in order: what is left of it goes without a word."""
