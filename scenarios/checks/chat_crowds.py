@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from itertools import pairwise
 
+from scenarios.checks.chat_carried import can_be_carried
 from scenarios.checks.chat_health import UNKNOWN, Health
 from scenarios.checks.chat_parts import Attempt, ChatCall
 from scenarios.checks.chat_view import ChatView
@@ -85,8 +86,10 @@ def _judge_told(call: ChatCall, view: ChatView, health: Health, chat: DeclaredCh
         known = list(health.knowing(process, name))
         if backend is None or backend.rpm or backend.tpm or not chat.may_be_used(model, name, 0):
             continue
-        if name in awake:
+        if name in awake or not can_be_carried(call, backend):
             continue
+        if any(True for _ in health.knowing(UNKNOWN, name)):
+            return  # what may have been this process's own makes its times longer
         forgiven_us = max((one.forgiven_us(got.t_us) for one in known), default=0)
         if forgiven_us <= got.t_us:
             return  # somebody is just trying it

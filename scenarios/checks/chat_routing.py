@@ -7,33 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from scenarios.checks.chat_breaker import judge_breakers
+from scenarios.checks.chat_carried import can_be_carried
 from scenarios.checks.chat_crowds import judge_crowds
 from scenarios.checks.chat_health import UNKNOWN, Health, Known, hint_us, refused
 from scenarios.checks.chat_parts import Attempt, ChatCall
-from scenarios.checks.chat_reach import protocol_of
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.finding import Check, Tally, check
-from scenarios.checks.reading import read_json
 from scenarios.declared.chat import Backend, DeclaredChat, Model
 from scenarios.declared.gateway import Declared
 from scenarios.history import History
 
 __all__ = ["CHECKS", "cooldown_respected", "fallback_in_order", "traffic_returns"]
-
-_PLAIN = frozenset(
-    {
-        "contents",
-        "input",
-        "max_output_tokens",
-        "max_tokens",
-        "messages",
-        "metadata",
-        "model",
-        "stream",
-        "system",
-    }
-)
-"""What every protocol has a word for."""
 
 _GO_ON = frozenset({"overloaded", "rate_limited", "server", "unreachable"})
 """Failures that another backend need not share."""
@@ -129,7 +113,7 @@ def fallback_in_order(history: History, declared: Declared, tally: Tally) -> Non
                 name
                 for name in better
                 if chat.may_be_used(model, name, at_us)
-                and _can_be_carried(call, chat.backends.get(name))
+                and can_be_carried(call, chat.backends.get(name))
                 and _surely_free(name, health.process_of(attempt), attempt.started_us, health, chat)
             ]
             if not tally.keeps(not free):
@@ -142,18 +126,6 @@ def fallback_in_order(history: History, declared: Declared, tally: Tally) -> Non
                     call.fact,
                     attempt.fact,
                 )
-
-
-def _can_be_carried(call: ChatCall, backend: Backend | None) -> bool:
-    """Whether the question can surely be put in the backend's own protocol."""
-    if call.exchange is None or backend is None:
-        return False
-    if protocol_of(call.exchange).startswith(backend.dialect):
-        return True
-    if call.exchange.sent.op == "other":
-        return False  # as somebody wrote it: it need make no sense in any other words
-    asked = read_json(call.exchange.sent.body)
-    return isinstance(asked, dict) and set(asked) <= _PLAIN
 
 
 def _judge_named(call: ChatCall, model: Model, tally: Tally) -> None:
@@ -193,7 +165,7 @@ def _judge_end(call: ChatCall, model: Model, health: Health, declared: Declared,
         for name, _ in model.backends
         if name not in tried
         and chat.may_be_used(model, name, at_us + declared.epoch_us)
-        and _can_be_carried(call, chat.backends.get(name))
+        and can_be_carried(call, chat.backends.get(name))
         and _surely_free(name, process, at_us, health, chat)
     ]
     if not tally.keeps(not left):
@@ -245,7 +217,7 @@ def traffic_returns(history: History, declared: Declared, tally: Tally) -> None:
             process = health.process_at(call, began_us)
             if process == UNKNOWN or not _had_time(call):
                 continue
-            if not all(_can_be_carried(call, chat.backends.get(one)) for one in first):
+            if not all(can_be_carried(call, chat.backends.get(one)) for one in first):
                 continue
             known = [one for name_of in first for one in health.knowing(process, name_of)]
             failed_us = max((one.last_failure_us(began_us) or 0 for one in known), default=0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fakes.journal import ActPlayed, Answered, ChatAccepted, ChatEnded, ChatRefused, Received
 from scenarios.checks.chat_parts import Attempt, ChatCall, Said, Work
@@ -148,7 +148,8 @@ class ChatView:
             else:
                 loose[attempt.backend].append(attempt)
         for nonce, attempts in by_nonce.items():
-            _joined(self.works_of.get(nonce, ()), attempts)
+            shared = len({one.sent.call for one in self.exchanges_of[nonce]}) > 1
+            _joined(self.works_of.get(nonce, ()), attempts, loose if shared else {})
         self._bind_loose(loose)
 
     def _bind_loose(self, loose: dict[str, list[Attempt]]) -> None:
@@ -197,16 +198,21 @@ class ChatView:
                 call.heard = said.heard
 
 
-def _joined(works: Iterable[Work], attempts: Sequence[Attempt]) -> None:
+def _joined(
+    works: Iterable[Work], attempts: Sequence[Attempt], rivals: Mapping[str, Sequence[Attempt]]
+) -> None:
     """What a backend received of one question, each to the attempt that it must have been: to the last that
     began before it arrived, was not long over by then, and had its answer. Of several callers with one
-    question, whose answers came at about the same time, nobody can tell which was whose."""
+    question, whose answers came at about the same time, nobody can tell which was whose; nor where one of
+    `rivals`, attempts of calls that are not known by name, began just then."""
     waiting: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         waiting[attempt.backend].append(attempt)
     for work in works:
         candidates = waiting.get(work.backend, [])
         t_us = work.received.t_us
+        if any(t_us - _ON_ITS_WAY_US <= one.started_us <= t_us for one in rivals.get(work.backend, ())):
+            continue
         fitting = [one for one in candidates if one.started_us <= t_us and not _was_over(one, t_us)]
         if len({one.call_id for one in fitting}) > 1:
             fitting = [one for one in fitting if _had_its_answer(one, work)]
