@@ -146,7 +146,7 @@ class Upstream:
         status: int | None = None
         try:
             async with asyncio.timeout(phases.total_us / 1e6):
-                response = await self._transport.handle_async_request(self._request(out, phases))
+                response = await self._answered(out, phases)
                 try:
                     status = response.status_code
                     headers = _pairs(response)
@@ -166,7 +166,7 @@ class Upstream:
         reading, and closes it; the phases' whole time is not looked at.
         """
         try:
-            return Stream(await self._transport.handle_async_request(self._request(out, phases)))
+            return Stream(await self._answered(out, phases))
         except _CAUGHT as error:
             return _failure(error, None)
 
@@ -192,6 +192,14 @@ class Upstream:
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+    async def _answered(self, out: Outgoing, phases: Phases) -> httpx.Response:
+        response = await self._transport.handle_async_request(self._request(out, phases))
+        if 200 <= response.status_code < 600:
+            return response
+        # No final answer of HTTP's: no server could hand it on, and nobody knows what it means.
+        await _close(response)
+        raise httpx.RemoteProtocolError("status")
 
     def _request(self, out: Outgoing, phases: Phases) -> httpx.Request:
         """What goes out, whole: httpx adds and encodes nothing where it is given a stream."""

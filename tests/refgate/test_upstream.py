@@ -229,6 +229,17 @@ def test_an_encoding_that_cannot_be_taken_off_is_no_answer(encoding: str, data: 
     assert ask(answering(Body(data), content_encoding=encoding)) == Failure(FailureKind.PROTOCOL, 200)
 
 
+@pytest.mark.parametrize("status", [101, 199, 600, 999])
+def test_a_status_that_is_none_is_no_answer(status: int) -> None:
+    """Nobody could be told of it, nor what it means: the other side may have acted."""
+    body = Body(b"{}")
+
+    async def odd(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, stream=body)
+
+    assert ask(odd) == Failure(FailureKind.PROTOCOL) and body.closed
+
+
 def test_the_deadline_covers_head_and_body() -> None:
     """However it trickles, an exchange ends when its time is over."""
 
