@@ -37,7 +37,7 @@ _HOMES = {
     "doors": ("Doors", "Gateway"),
     "history": ("History",),
     "load": ("BadScenario",),
-    "model": ("Scenario", "schema", "to_yaml"),
+    "model.scenario": ("Scenario", "schema", "to_yaml"),
     "run": ("Run", "play"),
 }
 

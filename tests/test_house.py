@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,10 @@ def test_all_names_what_is_public(path: Path) -> None:
     }
     strangers = {name for name in listed if name not in bound and "__getattr__" not in bound}
     assert not strangers, f"{name_of(path)}: in __all__ but not there: {sorted(strangers)}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_public_names_are_there(package: str) -> None:
+    """What a package offers lazily comes from where it says."""
+    offered = import_module(package)
+    assert [name for name in offered.__all__ if not hasattr(offered, name)] == []
