@@ -1,6 +1,7 @@
-"""What the pages point at is there: links, and the files and folders that they name."""
+"""What the pages point at is there: links, and the files, folders and modules that they name."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,19 @@ def test_every_file_that_is_named_is_there(page: Path) -> None:
         and ("/" in name or not any(True for home in HOMES[1:] for _ in home.rglob(name)))
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_name_in_a_package_is_there(page: Path) -> None:
+    """A module, or what a module or a package offers. Decisions also name what was not done."""
+    if page.parent.name == "decisions":
+        return
+    named = set(re.findall(r"`((?:refgate|fakes|scenarios)(?:\.[A-Za-z_]+)+)`", page.read_text()))
+    assert [name for name in named if not is_there(name)] == []
+
+
+def is_there(name: str) -> bool:
+    module, _, last = name.rpartition(".")
+    if find_spec(module) is None:
+        return False
+    return hasattr(__import__(module, fromlist=["_"]), last) or find_spec(name) is not None
