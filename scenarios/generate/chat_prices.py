@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from hypothesis.strategies import DrawFn
 
-from scenarios.generate.plain import Plain, either, fields, seldom, sometimes
+from scenarios.generate.plain import Plain, either, fields, sometimes
 
 __all__ = ["draw_prices"]
 
