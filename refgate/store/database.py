@@ -84,7 +84,7 @@ class Database:
         self._waiting.append(work)
         if len(self._waiting) == 1:
             try:
-                await asyncio.sleep(0)  # whoever else is ready to write joins meanwhile
+                await self._joined()
             except asyncio.CancelledError:
                 self._write_waiting()  # the others wait for it
                 work.forget()
@@ -92,6 +92,13 @@ class Database:
             self._write_waiting()
         done: T = await work.done
         return done
+
+    async def _joined(self) -> None:
+        """Whoever else is ready to write joins: until a turn of the loop brings nobody new."""
+        known = 0
+        while known < len(self._waiting) < _TOGETHER_MAX:
+            known = len(self._waiting)
+            await asyncio.sleep(0)
 
     def _write_waiting(self) -> None:
         """Everything that waits, each once, in the order it came."""
