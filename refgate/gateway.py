@@ -41,6 +41,7 @@ __all__ = ["Gateway"]
 _OPENING_US = 30_000_000  # how long a start waits for the store
 _HOPELESS = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_CANTOPEN"})  # waiting mends none of them
 _LAST_US = 5_000_000  # what comes after the last call: the loops, and what is owed to billing
+_TELLING_US = 1_000_000  # for those who are cut off to be told
 _FLUSH_LOOK_US = 20_000
 _BILLING_ANSWER_MAX = 4 * 1024 * 1024
 
@@ -115,6 +116,7 @@ class Gateway:
         self.task_front = TaskFront(self.works)
         self.chat_front = self._chat_front(settings, ports) if settings.models else None
         self._up = False
+        self._hurried = False
 
     def _chat_front(self, settings: Settings, ports: Ports) -> ChatFront:
         works = ChatWorks(
@@ -173,12 +175,20 @@ class Gateway:
             self.gate.close()
             self._emit(Draining(t_us=self._clock(), in_hand=self.gate.in_hand))
 
+    async def hurry(self) -> None:
+        """Does not wait for what is in hand any more: it is cut off, as when the time to finish is over."""
+        self.drain()
+        self._hurried = True
+        self.works.afterwards.cut()
+        await self.gate.idle(within_us=_TELLING_US)
+
     async def finish(self) -> None:
         """Takes nothing new and finishes what is in hand, within the declared time. What is not finished
         by then is cut off, and its caller told that nobody knows; the sweep finds it in the store."""
         self.drain()
-        until_us = self._clock() + self.settings.listen.drain_us
-        await self.gate.idle(within_us=self.settings.listen.drain_us)
+        drain_us = 0 if self._hurried else self.settings.listen.drain_us
+        until_us = self._clock() + drain_us
+        await self.gate.idle(within_us=drain_us)
         await self.works.afterwards.settled(within_us=max(until_us - self._clock(), 0))
         await self.gate.idle(within_us=_LAST_US)
 

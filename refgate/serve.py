@@ -124,6 +124,7 @@ class Server(uvicorn.Server):
         self._gateway = gateway
         self._ports = ports
         self._leaving: asyncio.Task[None] | None = None
+        self._hurrying: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -142,18 +143,31 @@ class Server(uvicorn.Server):
             self._ports.sink(Listening(t_us=self._ports.clock(), host=host, port=self.port))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal: drain. A second one: stop now. Neither is raised again once the stop is done."""
-        if self._loop is None or self._gateway.gate.draining:
+        """A signal: drain. A second one: cut off what is in hand. Ctrl-C again: leave everything as it is.
+        None is raised again once the stop is done."""
+        if self._loop is None:
             self.should_exit = True
-            self.force_exit = sig == signal.SIGINT
-        else:
+        elif not self._gateway.gate.draining:
             self._loop.call_soon_threadsafe(self.drain)
+        elif sig == signal.SIGINT:
+            self.should_exit = self.force_exit = True
+        else:
+            self._loop.call_soon_threadsafe(self.hurry)
 
     def drain(self) -> None:
         """Refuses new calls; ends when those in hand have ended, or their time is over."""
         if self._leaving is None:
             self._gateway.drain()
             self._leaving = asyncio.create_task(self._leave(), name="leave")
+
+    def hurry(self) -> None:
+        """Waits no longer for calls in hand: their callers are told that nobody knows."""
+        if self._hurrying is None:
+            self._hurrying = asyncio.create_task(self._hurry(), name="hurry")
+
+    async def _hurry(self) -> None:
+        await self._gateway.hurry()
+        self.should_exit = True
 
     async def _leave(self) -> None:
         await self._gateway.finish()

@@ -53,6 +53,11 @@ class Afterwards:
         task.add_done_callback(lambda _: self._tasks.pop(number, None))
         return task
 
+    def cut(self) -> None:
+        """Cuts all of it off, as a power cut would, save that it may still tell whoever waits."""
+        for task in list(self._tasks.values()):
+            task.cancel()
+
     async def settled(self, *, within_us: int) -> None:
         """Waits until all of it is done; what is not done in time is cut off, as a power cut would."""
         try:
