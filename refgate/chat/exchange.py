@@ -177,6 +177,7 @@ class Exchange:
         relay = self._relay = Relay(
             aim.target, aim.source, aim.spoken, secret=self._secret, heard=self._heard
         )
+        tail = False
         async with aclosing(reply.chunks()) as chunks:
             async for chunk in chunks:
                 if self._tape is not None:
@@ -187,7 +188,9 @@ class Exchange:
                 if relay.spoke:
                     await self._say(relay.take())
                 if relay.over:
-                    patience.phase(Phase.TAIL, _TAIL_US)
+                    if not tail:  # once: however slowly it drips, it may not last for longer
+                        patience.phase(Phase.TAIL, _TAIL_US)
+                    tail = True
                 elif relay.spoke and relay.lively:
                     patience.phase(Phase.BETWEEN_TOKENS, self._times.between_tokens_us)
         relay.end(None if reply.failure is None else cut(reply.failure))

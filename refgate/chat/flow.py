@@ -141,7 +141,8 @@ def _stopped(call: Call, stop: Stop, last: Tried | None) -> Ending:
 def _away(call: Call, reason: str) -> Ending:
     """Nothing more can be written down, so that nothing more may be sent."""
     fault = Fault(FaultKind.OVERLOADED, "the store cannot be reached", retry_after_us=_AGAIN_US)
-    return Ending(ChatOutcome.FAILED, reason, status_of(call.asked.protocol, fault.kind), None, fault)
+    status = status_of(call.asked.protocol, fault.kind)
+    return Ending(ChatOutcome.FAILED, reason, status, None, fault, retry=not call.doubtful)
 
 
 def _keep(works: ChatWorks, call: Call, ending: Ending) -> None:
