@@ -145,7 +145,8 @@ class Gateway:
             if self.settings.models:
                 self.request_log.start()
         except (StoreUnavailable, StoreUnusable, SpoolUnusable) as failure:
-            self._emit(Failed(t_us=self._clock(), where="start", what=str(failure)))
+            which = "" if isinstance(failure, SpoolUnusable) else f"store.path {self.settings.store.path}: "
+            self._emit(Failed(t_us=self._clock(), where="start", what=f"{which}{failure}"))
             self.store.close()
             raise
         self._deliverer.start()

@@ -50,7 +50,8 @@ def test_a_store_that_is_none_ends_the_start(tmp_path: Path, capfd: pytest.Captu
     assert serve(Settings.parse(made, environ=ENVIRON)) == 1
     assert other.read_bytes() == b"not a database" * 100
     told, remark = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
-    assert (told["event"], told["where"], told["what"]) == ("failed", "start", "SQLITE_NOTADB")
+    assert (told["event"], told["where"]) == ("failed", "start")
+    assert told["what"] == f"store.path {other}: SQLITE_NOTADB"
     assert remark["message"] == "Application startup failed. Exiting."
 
 
