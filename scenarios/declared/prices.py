@@ -1,8 +1,8 @@
 """What tokens cost by a configuration's price table, as the checks compute it: a second opinion.
 
-Parsed from the plain mapping and computed in exact fractions, rounded once, half up, to a nano-dollar. A
-class of tokens without a price of its own costs what it is a part of; a tier's prices hold for the whole
-request once more tokens than its edge went in; a price is in force from its day on.
+Parsed from the plain mapping as exact fractions, brought to one divisor, and rounded once, half up, to a
+nano-dollar. A class of tokens without a price of its own costs what it is a part of; a tier's prices hold for
+the whole request once more tokens than its edge went in; a price is in force from its day on.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from fractions import Fraction
+from math import lcm
 from types import MappingProxyType
 from typing import Any
 
@@ -40,35 +41,35 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """One model's prices from one day on: dollars per million tokens of each class, by tier, and fees."""
+    """One model's prices from one day on: of a token of each class, by tier, and fees. All are whole numbers
+    of one part in `parts` of a nano-dollar."""
 
     from_us: int
-    rates: tuple[tuple[int, Mapping[str, Fraction]], ...]  # (above so many tokens in, price of each class)
-    request: Fraction = Fraction(0)
-    web_search: Fraction = Fraction(0)
+    parts: int
+    rates: tuple[tuple[int, Mapping[str, int]], ...]  # (above so many tokens in, price of each class)
+    request: int
+    web_search: int
 
     def cost_nanos(self, counts: Counts, *, web_searches: int = 0) -> int:
         """What these tokens cost."""
         went_in = sum(counts.get(name, 0) for name in _INPUT)
         rates = [rates for above, rates in self.rates if above == 0 or went_in > above][-1]
-        exact = (self.request + web_searches * self.web_search) * _NANOS
-        # Fractions are dear, and most classes have no tokens.
-        used = ((name, counts.get(name, 0)) for name in _CLASSES)
-        exact += sum(count * rates[name] for name, count in used if count) * _MICRO_NANOS
-        return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+        exact = self.request + web_searches * self.web_search
+        exact += sum(counts.get(name, 0) * rates[name] for name in _CLASSES)
+        return (2 * exact + self.parts) // (2 * self.parts)
 
     def most_nanos(self, tokens_in: int, tokens_out: int) -> int:
         """The dearest that so many tokens can be, whatever their classes and the tier."""
         rates = [rates for _, rates in self.rates]
         dearest_in = max(one[name] for one in rates for name in _INPUT)
         dearest_out = max(one[name] for one in rates for name in _OUTPUT)
-        exact = self.request * _NANOS + (tokens_in * dearest_in + tokens_out * dearest_out) * _MICRO_NANOS
-        return -(-exact.numerator // exact.denominator)
+        exact = self.request + tokens_in * dearest_in + tokens_out * dearest_out
+        return -(-exact // self.parts)
 
     def least_nanos(self, tokens_out: int) -> int:
         """The cheapest that so many tokens of text can be, whatever the tier."""
         cheapest = min(one["output"] for _, one in self.rates)
-        return int(self.request * _NANOS + tokens_out * cheapest * _MICRO_NANOS)
+        return (self.request + tokens_out * cheapest) // self.parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +100,16 @@ def _tariff(written: Mapping[str, Any]) -> Tariff:
     for tier in written.get("tiers") or ():
         named = {**named, **_named(tier)}
         rates.append((int(tier["above"]), _filled(named)))
-    fees = [Fraction(str(written.get(fee, 0))) for fee in ("request", "web_search")]
-    return Tariff(_from_us(written.get("from")), tuple(rates), *fees)
+    fees = [Fraction(str(written.get(fee, 0))) * _NANOS for fee in ("request", "web_search")]
+    parts = lcm(*(one.denominator for one in [*fees, *(one for _, tier in rates for one in tier.values())]))
+    whole = tuple((above, {name: int(one * parts) for name, one in tier.items()}) for above, tier in rates)
+    return Tariff(_from_us(written.get("from")), parts, whole, *(int(fee * parts) for fee in fees))
 
 
 def _named(written: Mapping[str, Any]) -> dict[str, Fraction]:
-    return {name: Fraction(str(written[name])) for name in _CLASSES if written.get(name) is not None}
+    """In nano-dollars a token."""
+    given = {name: written[name] for name in _CLASSES if written.get(name) is not None}
+    return {name: Fraction(str(dollars)) * _MICRO_NANOS for name, dollars in given.items()}
 
 
 def _filled(named: Mapping[str, Fraction]) -> Mapping[str, Fraction]:
