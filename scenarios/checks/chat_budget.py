@@ -138,7 +138,9 @@ def _most_needed(exchange: Exchange, chat: DeclaredChat, epoch_us: int) -> int |
         tariff = chat.prices.tariff(upstream, at_us)
         if tariff is None:
             return None
-        found.append(tariff.most_nanos(tokens_in, tokens_out))
+        until_us = at_us + chat.whole_us  # a price may begin while the call goes on
+        coming = [one for one in chat.prices.models[upstream] if at_us < one.from_us < until_us]
+        found += [one.most_nanos(tokens_in, tokens_out) for one in (tariff, *coming)]
     return max(found, default=None)
 
 

@@ -93,6 +93,8 @@ def disconnect_policy_kept(history: History, declared: Declared, tally: Tally) -
         held = int(call.row["hold_nanos"] or 0)
         tariffs = tariffs_for(work, attempt, chat, declared.epoch_us)
         least = least_nanos(work, tariffs[0]) if tariffs and chat.missing_usage == "estimate" else 0
+        if tariffs and chat.client_leaves == "abort" and call.heard is not None:
+            least = min(least, tariffs[0].least_nanos(call.heard.tokens))  # the rest was on its way
         if exact and due is not None:
             kept = due.allows(charged, flagged=bool(call.flags & TELLING))
             bounds = f"exactly {amount_text(worth)}"
