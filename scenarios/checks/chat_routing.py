@@ -82,6 +82,8 @@ def _asks_for_a_pause(attempt: Attempt, epoch_us: int) -> bool:
     answered = None if attempt.work is None else attempt.work.answered
     if attempt.ended_us is None or answered is None or attempt.row["failure"] == "left":
         return False
+    if attempt.row["status"] is None:
+        return False  # the answer was lost on its way
     return refused(attempt) or ((answered.status or 0) >= 500 and hint_us(answered, epoch_us) > 0)
 
 
