@@ -10,7 +10,7 @@ from collections import Counter
 
 from scenarios.checks.books import Books
 from scenarios.checks.chat_parts import Attempt, ChatCall, Work
-from scenarios.checks.chat_pricing import ChatDue, due_for, work_nanos
+from scenarios.checks.chat_pricing import ChatDue, due_for, least_nanos, tariffs_for, work_nanos
 from scenarios.checks.chat_view import ChatView
 from scenarios.checks.finding import Tally
 from scenarios.declared.chat import DeclaredChat
@@ -184,6 +184,9 @@ def _is_accounted_for(call: ChatCall, attempt: Attempt, work: Work, charged: int
     due = charge_due(call, attempt, declared)
     if due is not None and due.allows(0, flagged=bool(call.flags & TELLING)):
         return True
+    if call.flags >= {"left", "usage_estimated"}:  # what was read of it may have cost nothing, in some tier
+        tariffs = tariffs_for(work, attempt, declared.chat, declared.epoch_us)
+        return any(least_nanos(work, one) == 0 for one in tariffs)
     return work_nanos(work, attempt, declared.chat, declared.epoch_us) in (0, None)
 
 

@@ -110,11 +110,11 @@ def fallback_in_order(history: History, declared: Declared, tally: Tally) -> Non
             better = [name for pool in pools for name in pool.backends if name not in tried]
             if not better or attempt.emergency:
                 continue
-            at_us = attempt.started_us + declared.epoch_us
+            admitted_us = int(call.row["created_us"])  # where a call may go is seen once, as it begins
             free = [
                 name
                 for name in better
-                if chat.may_be_used(model, name, at_us)
+                if chat.may_be_used(model, name, admitted_us)
                 and can_be_carried(call, chat.backends.get(name))
                 and _surely_free(name, health.process_of(attempt), attempt.started_us, health, chat)
             ]
@@ -166,7 +166,7 @@ def _judge_end(call: ChatCall, model: Model, health: Health, declared: Declared,
         name
         for name, _ in model.backends
         if name not in tried
-        and chat.may_be_used(model, name, at_us + declared.epoch_us)
+        and chat.may_be_used(model, name, int(call.row["created_us"]))
         and can_be_carried(call, chat.backends.get(name))
         and _surely_free(name, process, at_us, health, chat)
     ]
