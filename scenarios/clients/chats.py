@@ -103,6 +103,7 @@ class Chats:
         self._loop = loop
         self._journal = journal
         self._sdks: Sdks | None = None
+        self._asked: dict[str, list[tuple[int, bool, bool]]] = {}
 
     async def play(self, name: str, block: ChatTraffic) -> None:
         """One block of traffic, to its end."""
@@ -214,10 +215,19 @@ class Chats:
 
     # Wording.
 
+    def _same(self, block: ChatTraffic) -> str:
+        """The nonce of all calls for a model that ask the very same; further questions are numbered."""
+        questions = self._asked.setdefault(block.model, [])
+        asked = (block.words, block.tools, block.image)
+        if asked not in questions:
+            questions.append(asked)
+        number = questions.index(asked)
+        return f"same-{block.model}" + (f"-{number + 1}" if number else "")
+
     def _question(self, who: str, block: ChatTraffic, *, stream: bool) -> Question:
         call = self._client.new_call()
         if block.same:
-            call.nonce = f"same-{block.model}"
+            call.nonce = self._same(block)
         fields = asks(block, call.nonce, stream=stream)
         more = {**dict(HEADERS.get(block.protocol, ())), **lower(block.headers)}
         order = Order(
