@@ -24,12 +24,24 @@ __all__ = ["ChatView", "is_chat"]
 
 _OPS = frozenset({"chat", "embed"})
 _ON_ITS_WAY_US = 120_000  # a request is this long on its way where nothing holds it up
-_ROUTES = ("/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/embeddings", "/v1beta/models/")
+_PROTOCOLS = {
+    "/v1/chat/completions": "openai_chat",
+    "/v1/responses": "openai_responses",
+    "/v1/messages": "anthropic",
+    "/v1/embeddings": "openai_embeddings",
+    "/v1beta/models/": "gemini",
+}
+_ROUTES = tuple(_PROTOCOLS)
 
 
 def is_chat(exchange: Exchange) -> bool:
     """Whether this is a request to a route of chat."""
     return exchange.sent.method == "POST" and exchange.sent.path.startswith(_ROUTES)
+
+
+def _protocol_of(exchange: Exchange) -> str | None:
+    path = exchange.sent.path
+    return next((protocol for route, protocol in _PROTOCOLS.items() if path.startswith(route)), None)
 
 
 class ChatView:
@@ -175,10 +187,15 @@ class ChatView:
                     self._take(attempts[n], works[0])
 
     def _fits(self, attempt: Attempt, work: Work) -> bool:
+        """Whether it may be the same: asked for by the same account, in the same protocol, of the same model,
+        with the same answer."""
         call = self.calls.get(attempt.call_id)
-        return call is None or call.account in {
-            one.account for one in self.exchanges_of.get(work.nonce or "", ())
-        }
+        if call is None or not _had_its_answer(attempt, work):
+            return call is None
+        asked = {(one.account, _protocol_of(one)) for one in self.exchanges_of.get(work.nonce or "", ())}
+        taken = work.accepted or work.refused
+        model = None if taken is None else taken.model
+        return (call.account, call.row["protocol"]) in asked and model in (None, attempt.row["model"])
 
     def _take(self, attempt: Attempt, work: Work) -> None:
         attempt.work, work.attempt = work, attempt
