@@ -96,7 +96,8 @@ class Fal(Dialect):
             return json_reply(status, {"detail": detail}, (("x-fal-error-type", error.code),))
         headers: Headers = (("x-fal-request-id", view.task_id),)
         if view.usage.text is not None:
-            headers += (("x-fal-billable-units", view.usage.text),)
+            # No header can carry spaces around its value.
+            headers += (("x-fal-billable-units", view.usage.text.strip()),)
         video = {"url": view.output_url, "content_type": "video/mp4"} if view.output_url else None
         return json_reply(200, {"video": video, "seed": 1}, headers)
 
