@@ -107,10 +107,6 @@ class Ending:
     at: int = 0
     then: Literal["close", "reset"] = "close"
 
-    @property
-    def breaks(self) -> bool:
-        return self.how in ("cut", "close", "reset", "garbage")
-
 
 WHOLE = Ending()
 

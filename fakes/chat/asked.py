@@ -22,7 +22,6 @@ class Prompt:
     """The input of a request while it is read."""
 
     tokens: int = 0
-    images: int = 0
     last_user: str = ""
 
     def message(self, role: str, *texts: str) -> None:
@@ -36,7 +35,6 @@ class Prompt:
         self.tokens += -(-len(text.encode("utf-8", "replace")) // 4)
 
     def image(self) -> None:
-        self.images += 1
         self.tokens += IMAGE_TOKENS
 
 

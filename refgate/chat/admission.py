@@ -8,6 +8,7 @@ from __future__ import annotations
 from refgate.chat.arrival import Denied
 from refgate.chat.pricing import hold_nanos, priced
 from refgate.chat.records import ChatAttempt, NewChat
+from refgate.chat.telling import STORE_AWAY
 from refgate.chat.works import Call, ChatWorks
 from refgate.dialects.spoken import Fault, FaultKind
 from refgate.errors import Code
@@ -18,7 +19,6 @@ from refgate.ports import StoreUnavailable
 
 __all__ = ["admissible", "open_row"]
 
-_AGAIN_US = 1_000_000
 _WHY = {
     "insufficient_funds": "the account has too little left for what this call may cost",
     "over_budget": "the account's budget leaves no room for what this call may cost",
@@ -72,8 +72,7 @@ async def open_row(works: ChatWorks, call: Call, first: ChatAttempt | None = Non
     try:
         refused = await works.store.admit(new, first)
     except StoreUnavailable:
-        away = Fault(FaultKind.OVERLOADED, "the store cannot be reached", retry_after_us=_AGAIN_US)
-        raise Denied(away, code=Code.STORE_UNAVAILABLE.value) from None
+        raise Denied(STORE_AWAY, code=Code.STORE_UNAVAILABLE.value) from None
     if refused is not None:
         raise _denied(refused)
     call.opened = True

@@ -30,13 +30,12 @@ from refgate.chat.records import ChatOutcome
 from refgate.chat.settling import Ending, settle
 from refgate.chat.works import Call, ChatWorks
 from refgate.dialects.error_bodies import status_of
-from refgate.dialects.spoken import Fault, FaultKind
+from refgate.dialects.spoken import FaultKind
 from refgate.policy.answers import Failure, Stop, Try, Wait
 from refgate.ports import StoreUnavailable
 
 __all__ = ["converse"]
 
-_AGAIN_US = 1_000_000
 _THE_CALLERS = frozenset(
     {
         FaultKind.BAD_REQUEST,
@@ -73,17 +72,18 @@ async def _carried(works: ChatWorks, call: Call) -> Ending:
     failure: Failure | None = None
     while True:
         step = Stop("left") if call.voice.left else plan.next(works.now_us(), failure)
+        if last is not None and failure is not None and not isinstance(step, Stop):
+            _set_aside(call, last)
+        failure = None
         if not call.opened and not (isinstance(step, Try) and step.lane == "pool"):
             await open_row(works, call)  # a lane's room, once taken, is not given back: the money comes first
         match step:
             case Wait(until_us):
-                failure = None
-                await _rested(works, call, last)
+                await _rested(works, call)
                 await call.voice.waited(until_us - works.now_us())
             case Stop():
                 return _stopped(call, step, last)
             case Try():
-                _set_aside(call, last)
                 try:
                     last = await tried(works, call, step)
                 except StoreUnavailable:
@@ -96,20 +96,19 @@ async def _carried(works: ChatWorks, call: Call) -> Ending:
                 call.doubtful = call.doubtful or failure.ambiguous
 
 
-async def _rested(works: ChatWorks, call: Call, last: Tried | None) -> None:
+def _set_aside(call: Call, last: Tried) -> None:
+    """A try that did not serve: its end is written with what comes next, a wait or another try."""
+    call.ended = attempt_end(last)
+    call.unbilled = call.unbilled or last.result.worked
+
+
+async def _rested(works: ChatWorks, call: Call) -> None:
     """A wait may be long, and this process may not outlive it: what the last try came to is written down
     before, or, where the store is away, with what comes next."""
-    _set_aside(call, last)
     if call.ended is not None:
         with suppress(StoreUnavailable):
             await works.store.rest(call.call_id, call.ended)
-
-
-def _set_aside(call: Call, last: Tried | None) -> None:
-    """A try that did not serve: its end is written with the row of the next one."""
-    if last is not None:
-        call.ended = attempt_end(last)
-        call.unbilled = call.unbilled or last.result.worked
+            call.ended = None
 
 
 def _served(call: Call, last: Tried) -> Ending:
@@ -140,7 +139,7 @@ def _stopped(call: Call, stop: Stop, last: Tried | None) -> Ending:
 
 def _away(call: Call, reason: str) -> Ending:
     """Nothing more can be written down, so that nothing more may be sent."""
-    fault = Fault(FaultKind.OVERLOADED, "the store cannot be reached", retry_after_us=_AGAIN_US)
+    fault = telling.STORE_AWAY
     status = status_of(call.asked.protocol, fault.kind)
     return Ending(ChatOutcome.FAILED, reason, status, None, fault, retry=not call.doubtful)
 

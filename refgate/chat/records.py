@@ -156,8 +156,5 @@ class ChatStore(Protocol):
         """The call's end, its last attempt's end, its hold captured and released: all or nothing, once.
         False where the call had ended before; the attempt's end is written all the same."""
 
-    async def keep(self, call_id: str, *, lease_until_us: int) -> bool:
-        """A longer lease, for a call that is still in hand. False where the call has ended."""
-
     async def abandoned(self, *, now_us: int, lease_until_us: int, limit: int) -> Sequence[OpenChat]:
         """Open calls whose lease is over: leased anew to whoever asks, so that one sweep settles each."""

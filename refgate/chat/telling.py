@@ -13,10 +13,11 @@ from refgate.dialects.spoken import Fault, FaultKind
 from refgate.headers import Pairs
 from refgate.policy.answers import Failure, Stop
 
-__all__ = ["JSON", "STREAM", "always", "broken_off", "masked", "refusal", "stopped"]
+__all__ = ["JSON", "STORE_AWAY", "STREAM", "always", "broken_off", "masked", "refusal", "stopped"]
 
 JSON: Pairs = (("content-type", "application/json"),)
 STREAM: Pairs = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
+STORE_AWAY = Fault(FaultKind.OVERLOADED, "the store cannot be reached", retry_after_us=1_000_000)
 _NO_RETRY = ("x-should-retry", "false")
 _NOT_THE_CALLERS = frozenset({FaultKind.UNAUTHORIZED, FaultKind.FORBIDDEN, FaultKind.NO_MONEY})
 _BAD_GATEWAY = frozenset({FaultKind.BROKEN, FaultKind.TRUNCATED, FaultKind.UNREACHABLE})

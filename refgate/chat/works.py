@@ -53,9 +53,7 @@ class Call:
     notes: Notes
     created_us: int
     whole_us: int
-    places: Mapping[Place, str] = field(
-        default_factory=dict
-    )  # where it may go: what the model is called there
+    places: Mapping[Place, str] = field(default_factory=dict)  # where it may go, and its model's name there
     hold_nanos: int = 0
     opened: bool = False  # its row and its hold are written
     cache_key: str | None = None

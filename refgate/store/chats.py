@@ -145,14 +145,6 @@ class SqliteChats:
 
         return await self._database.together(write)
 
-    async def keep(self, call_id: str, *, lease_until_us: int) -> bool:
-        with self._database.single() as cx:
-            kept = cx.execute(
-                "UPDATE chats SET lease_us = ? WHERE call_id = ? AND state = 'open'",
-                (lease_until_us, call_id),
-            )
-            return kept.rowcount == 1
-
     async def abandoned(self, *, now_us: int, lease_until_us: int, limit: int) -> Sequence[OpenChat]:
         with self._database.read() as cx:
             if cx.execute("SELECT 1 FROM chats WHERE lease_us <= ? LIMIT 1", (now_us,)).fetchone() is None:

@@ -18,7 +18,7 @@ from scenarios.checks.parts import Exchange, rows
 from scenarios.checks.view import View
 from scenarios.declared.chat import DeclaredChat
 from scenarios.declared.gateway import Declared
-from scenarios.history import Crashed, Heard, History, LinkChanged, Observed, Restarted, Stopped, StoreFaulted
+from scenarios.history import Crashed, Heard, History, LinkChanged, Observed, Stopped, StoreFaulted
 
 __all__ = ["ChatView", "is_chat"]
 
@@ -58,10 +58,8 @@ class ChatView:
         self.asking: dict[str, Exchange] = {}  # by the call that the answer named
         self.attempts: list[Attempt] = []  # in order of their start
         self.read = False
-        self.requests_read = False
         self.read_us = 0
         self.cut_off = False  # whether a replica went down, or its store failed
-        self.restarts = 0
         if declared.chat is None:
             return
         self._epoch_us = declared.epoch_us
@@ -70,7 +68,6 @@ class ChatView:
         readings = [one.t_us for one in history.of(Observed) if one.what == "chat_attempts" and one.final]
         self.read_us = readings[0] if readings else 0
         self.cut_off = any(history.of(kind) for kind in (Crashed, Stopped, StoreFaulted))
-        self.restarts = len(history.of(Restarted))
         self.lines_changed = bool(history.of(LinkChanged))
         self._of_clients(history)
         self._named = {id(one) for one in self.asking.values()}

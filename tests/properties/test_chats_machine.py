@@ -170,19 +170,6 @@ class ChatsMachine(RuleBasedStateMachine):
         )
         self._play(replica, work, effect, first)
 
-    @precondition(lambda self: self.chats)
-    @rule(replica=REPLICA, pick=PICK)
-    def keep(self, replica: int, pick: int) -> None:
-        call_id, chat = self._pick(pick)
-        lease_us = self.now_us + LEASE_US
-
-        def effect() -> None:
-            if chat.amount is None:
-                chat.lease_until_us = lease_us
-
-        work = self.replicas[replica].keep(call_id, lease_until_us=lease_us)
-        self._play(replica, work, effect, chat.amount is None)
-
     @rule(replica=REPLICA, pick=PICK, goes_on=st.booleans())
     def sweep(self, replica: int, pick: int, goes_on: bool) -> None:
         """Takes one abandoned call, and settles it unless it goes down as well."""

@@ -161,7 +161,6 @@ def test_nothing_begins_after_the_end(file: ChatFile, chats: SqliteChats) -> Non
     settle(chats)
     assert not begin(chats, number=2, ended=attempt_end(failure="timeout"))
     assert [(row["number"], row["failure"]) for row in file.page("chat_attempts")] == [(1, "timeout")]
-    assert not drive(chats.keep("c1", lease_until_us=LATER_US))
     assert not begin(chats, "nobody")
 
 
@@ -183,11 +182,9 @@ def test_no_charge_is_beyond_all_bounds(file: ChatFile, chats: SqliteChats, amou
 
 
 def test_a_call_in_hand_is_left_alone(chats: SqliteChats) -> None:
-    """Until its lease is over; a longer lease keeps the sweep away for longer."""
+    """Until its lease is over; each attempt leases it anew."""
     admit(chats)
     assert abandoned(chats, now_us=30_999) == []
-    assert drive(chats.keep("c1", lease_until_us=50_000))
-    assert abandoned(chats, now_us=49_999) == []
     assert begin(chats)  # which is leased until 60_000
     assert abandoned(chats, now_us=59_999) == []
     assert [chat.call_id for chat in abandoned(chats, now_us=60_000)] == ["c1"]
@@ -278,15 +275,17 @@ def test_the_power_goes_at_any_commit(file: ChatFile, step: str, side: str) -> N
     assert file.account() == (700, 0, 300)
 
 
-@pytest.mark.parametrize("step", ["admit", "begin", "settle", "keep", "abandoned"])
+@pytest.mark.parametrize("step", ["admit", "begin", "rest", "settle", "abandoned"])
 def test_a_store_that_is_away_changes_nothing(file: ChatFile, step: str) -> None:
     """Each step says so, and can be taken again."""
     admit(file.replica(), "c0", lease_until_us=1)
     steps: dict[str, Callable[[SqliteChats], object]] = {
         "admit": admit,
         "begin": lambda chats: begin(chats, "c0"),
+        "rest": lambda chats: drive(
+            chats.rest("c0", attempt_end(call_id="c0", failure="timeout", ambiguous=True))
+        ),
         "settle": lambda chats: settle(chats, "c0"),
-        "keep": lambda chats: drive(chats.keep("c0", lease_until_us=9)),
         "abandoned": abandoned,
     }
     before = [file.page(table) for table in ("chats", "chat_attempts", "holds", "entries")]
