@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scenarios.checks import Finding, Verdict, all_checks
-    from scenarios.doors import Doors, Gateway
     from scenarios.history import History
     from scenarios.load import BadScenario
     from scenarios.model.scenario import Scenario, schema, to_yaml
     from scenarios.run import Run, play
+    from scenarios.world.doors import Doors, Gateway
 
 __all__ = [
     "BadScenario",
@@ -34,7 +34,7 @@ __all__ = [
 
 _HOMES = {
     "checks": ("Finding", "Verdict", "all_checks"),
-    "doors": ("Doors", "Gateway"),
+    "world.doors": ("Doors", "Gateway"),
     "history": ("History",),
     "load": ("BadScenario",),
     "model.scenario": ("Scenario", "schema", "to_yaml"),

@@ -18,7 +18,7 @@ from fakes.wire import ASGIApp
 from refgate import Ports, Settings, create_app
 from refgate.events import Event, line
 from refgate.ports import SpoolFull
-from scenarios.doors import Doors
+from scenarios.world.doors import Doors
 
 __all__ = ["ListSpool", "Reference"]
 

@@ -19,16 +19,16 @@ from fakes.time import Options, SimulationError, current_loop, run_virtual
 from scenarios import gateways
 from scenarios.checks import Finding, Verdict, judge
 from scenarios.clients.chats import prepare
-from scenarios.database import kept
 from scenarios.declared.gateway import Declared
-from scenarios.doors import Gateway
 from scenarios.expect import Expectation, expectations
-from scenarios.faults import ReplicaDead
 from scenarios.history import Calm, Ended, History, Sent
 from scenarios.model.scenario import Fault, Scenario
-from scenarios.observe import Unreadable
 from scenarios.sound import sound
-from scenarios.world import World
+from scenarios.world.database import kept
+from scenarios.world.doors import Gateway
+from scenarios.world.faults import ReplicaDead
+from scenarios.world.observe import Unreadable
+from scenarios.world.world import World
 
 __all__ = ["DETERMINISTIC", "Numbers", "Run", "play"]
 

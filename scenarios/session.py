@@ -13,8 +13,6 @@ from pathlib import Path
 
 from scenarios.checks import Finding
 from scenarios.crashes import crash_jobs
-from scenarios.doors import Gateway
-from scenarios.faults import DoesNotStart
 from scenarios.fresh import ELSEWHERE_DIFFERS, judged_elsewhere
 from scenarios.gateways import NoSuchGateway
 from scenarios.load import Loaded
@@ -26,6 +24,8 @@ from scenarios.report.stopwatch import Stopwatch
 from scenarios.report.summary import FileSum, Sum
 from scenarios.run import DETERMINISTIC, play
 from scenarios.sweep import Job, Played, compare, played, refusal, sweep
+from scenarios.world.doors import Gateway
+from scenarios.world.faults import DoesNotStart
 
 __all__ = ["SEEDS", "Wish", "replay", "run"]
 

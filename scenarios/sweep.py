@@ -12,14 +12,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from scenarios.checks import Breach, Finding, Verdict, same_history
-from scenarios.doors import Gateway
 from scenarios.expect import Expectation
-from scenarios.faults import DoesNotStart
 from scenarios.gateways import NoSuchGateway
 from scenarios.history import Unapplied
 from scenarios.model.scenario import Expect, Fault, Scenario
 from scenarios.report.stopwatch import Stopwatch
 from scenarios.run import Numbers, Run, play
+from scenarios.world.doors import Gateway
+from scenarios.world.faults import DoesNotStart
 
 __all__ = [
     "Job",

@@ -8,7 +8,6 @@ Decides nothing about calls.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
 
 from starlette.types import Receive, Send
@@ -21,8 +20,7 @@ from refgate.chat.notes import Notes, Subject
 from refgate.chat.routes import Op, Route, route
 from refgate.chat.voice import Voice, attend
 from refgate.chat.works import Call, ChatWorks
-from refgate.dialects.json_text import dumps, loads
-from refgate.dialects.models import write_models
+from refgate.dialects.models import write_model, write_models
 from refgate.dialects.spoken import Fault, FaultKind
 from refgate.errors import Code, Refusal
 from refgate.events import CallRefused, Failed
@@ -90,11 +88,10 @@ class Front:
         names = self._works.settings.model_names
         if met.name is not None and met.name not in names:
             raise Denied(Fault(FaultKind.NOT_FOUND, "there is no such model here"), code="model_unknown")
-        shown = sorted(names) if met.name is None else [met.name]
-        page = write_models(met.protocol, shown, created_s=self._created_s)
-        if met.name is not None:
-            listed: Mapping[str, list[object]] = loads(page.decode())
-            page = dumps((listed.get("data") or listed["models"])[0]).encode()
+        if met.name is None:
+            page = write_models(met.protocol, sorted(names), created_s=self._created_s)
+        else:
+            page = write_model(met.protocol, met.name, created_s=self._created_s)
         return Answer(200, telling.JSON, page)
 
 

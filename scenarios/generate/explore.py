@@ -20,13 +20,13 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity
 
 from scenarios.checks import Verdict
-from scenarios.doors import Gateway
 from scenarios.generate.chat_whole import chats
 from scenarios.generate.whole import scenarios, seeds
 from scenarios.model.scenario import Scenario, to_yaml
 from scenarios.report.crashfile import FOLDER, keep
 from scenarios.report.stopwatch import Stopwatch
 from scenarios.sweep import Job, Played, play_job, processes, refusal
+from scenarios.world.doors import Gateway
 
 __all__ = [
     "BATCH",

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scenarios.checks import all_checks
-from scenarios.doors import Gateway
 from scenarios.generate.explore import BATCH, Found, Hunted, Of, batches, explore
 from scenarios.model.scenario import to_yaml
 from scenarios.report.console import Printer
 from scenarios.report.crashfile import FOLDER, keep
 from scenarios.report.stopwatch import Stopwatch
 from scenarios.report.words import seconds
+from scenarios.world.doors import Gateway
 
 __all__ = ["Explored", "Wanted", "run_explore"]
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from scenarios.checks import Verdict
-from scenarios.faults import DoesNotStart
 from scenarios.load import Loaded
 from scenarios.reference import Reference
 from scenarios.run import Run, play
 from scenarios.sabotage.registry import named
 from scenarios.sabotage.swap import Sabotage, applied
+from scenarios.world.faults import DoesNotStart
 
 __all__ = ["Catch", "Hunt", "Hunted", "hunt", "hunted"]
 

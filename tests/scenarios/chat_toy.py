@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 
-from scenarios.doors import Doors
 from scenarios.load import load_text
 from scenarios.model.scenario import Scenario
 from scenarios.run import Run, play
+from scenarios.world.doors import Doors
 
 CONFIG: dict[str, Any] = {
     "admin": {"key": {"env": "ADMIN_KEY"}},

@@ -4,7 +4,6 @@ import pytest
 
 from fakes.journal import TaskAccepted
 from scenarios.counts import count
-from scenarios.faults import DoesNotStart
 from scenarios.history import (
     Calm,
     Crashed,
@@ -20,6 +19,7 @@ from scenarios.history import (
 )
 from scenarios.model.scenario import Scenario
 from scenarios.run import Run, play
+from scenarios.world.faults import DoesNotStart
 from tests.scenarios.toy_gateway import CONFIG, Toy
 
 SECOND = 1_000_000

@@ -6,7 +6,7 @@ from contextlib import closing, nullcontext
 import pytest
 
 from fakes.time import Owner, PowerCut
-from scenarios.database import CommitCut, Power, StoreLaw, connect, kept
+from scenarios.world.database import CommitCut, Power, StoreLaw, connect, kept
 
 IN_MEMORY = sqlite3.sqlite_version_info >= (3, 36)
 

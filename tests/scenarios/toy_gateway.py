@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from scenarios.doors import Doors
+from scenarios.world.doors import Doors
 
 CONFIG: dict[str, Any] = {
     "admin": {"key": {"env": "ADMIN_KEY"}},

@@ -16,10 +16,10 @@ from typing import Any
 from fakes.journal import Journal
 from fakes.time import Owner, SimLoop
 from fakes.wire import HttpxTransport, Lifespan, LifespanFailed, Wire
-from scenarios.armed import Armed, Cuts
-from scenarios.database import CommitCut, Power, StoreLaw, connect
-from scenarios.doors import Doors, Gateway
 from scenarios.history import Crashed, GatewayLogged, Restarted, StartFailed, Stopped, StoreFaulted
+from scenarios.world.armed import Armed, Cuts
+from scenarios.world.database import CommitCut, Power, StoreLaw, connect
+from scenarios.world.doors import Doors, Gateway
 
 __all__ = ["Replica"]
 

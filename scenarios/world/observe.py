@@ -19,7 +19,7 @@ from fakes.time import SimLoop
 from fakes.wire import DirectClient, Timeouts, Wire, WireError
 from scenarios.gateways import CANARY_ADMIN
 from scenarios.history import Observed
-from scenarios.replica import Replica
+from scenarios.world.replica import Replica
 
 __all__ = ["CHAT_TABLES", "TABLES", "Observer", "Unreadable"]
 

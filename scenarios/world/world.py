@@ -19,13 +19,13 @@ from fakes.wire import AppError, Escape, FaultPlayed, Wire
 from scenarios import gateways
 from scenarios.clients.client import Client
 from scenarios.clients.tasks import Traffic
-from scenarios.doors import Gateway
-from scenarios.faults import Timeline
 from scenarios.history import AppFailed, Escaped, LinkChanged, Resources
 from scenarios.model.scenario import ChatProviderPart, ProviderPart, Scenario
-from scenarios.network import end_faults, lay
-from scenarios.observe import Observer
-from scenarios.replica import Replica
+from scenarios.world.doors import Gateway
+from scenarios.world.faults import Timeline
+from scenarios.world.network import end_faults, lay
+from scenarios.world.observe import Observer
+from scenarios.world.replica import Replica
 
 __all__ = ["World"]
 

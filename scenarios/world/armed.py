@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scenarios.database import CommitCut
+from scenarios.world.database import CommitCut
 
 __all__ = ["Armed", "Cuts"]
 

@@ -14,11 +14,11 @@ from typing import Any, assert_never
 
 from fakes.journal import Journal
 from fakes.time import SimLoop
-from scenarios.armed import Armed
-from scenarios.database import StoreLaw
 from scenarios.history import Unapplied
 from scenarios.model.scenario import Crash, Fault, Stop, StoreFault
-from scenarios.replica import Replica
+from scenarios.world.armed import Armed
+from scenarios.world.database import StoreLaw
+from scenarios.world.replica import Replica
 
 __all__ = ["DoesNotStart", "ReplicaDead", "Timeline"]
 
