@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import h11
 
 from fakes.wire.asgi import EXTENSION, MISDEEDS, RAW, RESET, SPEC_VERSION, AppEnd, ASGIApp, Message, Scope
+from fakes.wire.network import KEPT_MAX
 from fakes.wire.pipe import Bell
 
 __all__ = ["BODY_MAX", "Served", "serve"]
@@ -35,7 +36,7 @@ _STOP_S_MAX = 5.0
 
 @dataclass
 class Served:
-    """A server that runs. `app_errors`: what its app raised, in order."""
+    """A server that runs. `app_errors`: what its app raised, in order, the first `KEPT_MAX` of it."""
 
     host: str
     port: int
@@ -43,7 +44,12 @@ class Served:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def note(self, error: Exception) -> None:
+        if len(self.app_errors) < KEPT_MAX:
+            self.app_errors.append(error)
 
 
 @asynccontextmanager
@@ -72,7 +78,8 @@ class _Connection(asyncio.Protocol):
         self._served = served
         self._connections = connections
         self._http = h11.Connection(h11.SERVER)
-        self._end: _SocketEnd | None = None
+        self._end: _SocketEnd | None = None  # whose turn it is; None between two requests
+        self._paused = False  # the client does not read: holds for the requests after this one, too
         self._running: dict[_SocketEnd, asyncio.Task[None]] = {}
         self._transport: asyncio.Transport
 
@@ -88,10 +95,12 @@ class _Connection(asyncio.Protocol):
     # eof_received is left as it is: like uvicorn, a client that half-closes is taken to have left.
 
     def pause_writing(self) -> None:
+        self._paused = True
         if self._end is not None:
             self._end.paused = True
 
     def resume_writing(self) -> None:
+        self._paused = False
         if self._end is not None:
             self._end.go_on()
 
@@ -124,6 +133,8 @@ class _Connection(asyncio.Protocol):
                 self._end.bell.ring()
                 self._next_request()
             else:
+                if event is h11.PAUSED:  # What is sent ahead of its turn waits in the kernel.
+                    self._transport.pause_reading()
                 return
 
     def _take_body(self, end: _SocketEnd, data: bytes) -> bool:
@@ -141,12 +152,13 @@ class _Connection(asyncio.Protocol):
 
     def _begin(self, request: h11.Request) -> None:
         end = self._end = _SocketEnd(self._http, self._transport, request.method.decode(), self._next_request)
+        end.paused = self._paused
         running = self._running
         running[end] = asyncio.get_running_loop().create_task(
             end.run(
                 self._app,
                 self._scope(request),
-                self._served.app_errors.append,
+                self._served.note,
                 lambda: running.pop(end, None),
             )
         )
@@ -157,6 +169,8 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
         elif self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
+            self._end = None
+            self._transport.resume_reading()
             self._take_events()
         elif self._http.our_state is h11.DONE:
             self._transport.resume_reading()  # What the app did not read is read for it, and dropped.

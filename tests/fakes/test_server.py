@@ -180,3 +180,67 @@ async def test_the_end_of_the_block_cuts_what_still_runs() -> None:
         await asyncio.sleep(0.05)
     assert await waiting == b""
     assert asyncio.all_tasks() == before
+
+
+async def test_what_a_client_sends_ahead_is_not_hoarded() -> None:
+    """While a request is being answered, the ones behind it wait in the kernel and not here."""
+    answering = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        answering.set()
+        await asyncio.sleep(1_000)
+
+    async with serve(app) as served:
+        _, writer = await asyncio.open_connection(served.host, served.port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        await answering.wait()
+        writer.transport.set_write_buffer_limits(high=0)
+        writer.write(bytes(64 * 1024 * 1024))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await writer.drain()
+        writer.transport.abort()
+
+
+async def test_a_client_that_reads_nothing_gets_no_answer_after_answer() -> None:
+    """Requests sent ahead by a client that does not read are not answered into memory."""
+    begun = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal begun
+        begun += 1
+        await send(START)
+        await send({"type": "http.response.body", "body": bytes(8 * 1024 * 1024)})
+
+    async with serve(app) as served:
+        _, writer = await asyncio.open_connection(served.host, served.port, limit=1_000)
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 50)
+        await asyncio.sleep(0.3)
+        assert begun <= 3
+        writer.transport.abort()
+
+
+async def test_a_later_request_that_is_no_http_is_refused_too() -> None:
+    """400, after the good answer on the same connection."""
+    async with serve(Starlette(routes=[Route("/", echo, methods=["POST"])])) as served:
+        good = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx"
+        got = await raw(served, good + b"SSH-2.0-x\r\n\r\n")
+        assert got.startswith(b"HTTP/1.1 200 ") and b"HTTP/1.1 400 " in got
+
+
+async def test_an_address_of_the_new_kind_makes_a_url() -> None:
+    """Its colons stand in brackets."""
+    assert Served("::1", 80).url == "http://[::1]:80"
+
+
+async def test_the_errors_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app that always fails does not fill the memory."""
+    monkeypatch.setattr(server_module, "KEPT_MAX", 2)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError("boom")
+
+    async with serve(app) as served:
+        for _ in range(3):
+            await raw(served, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert len(served.app_errors) == 2
