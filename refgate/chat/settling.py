@@ -61,13 +61,14 @@ async def settle(works: ChatWorks, call: Call, ending: Ending) -> None:
 
 
 def _charge(works: ChatWorks, call: Call, ending: Ending) -> Charge | None:
-    """For the try that served, whether or not its caller stayed; else for what a caller who left was told."""
+    """For the try that served, whether or not its caller stayed; else for what was said of the one that its
+    caller left. One that had failed before it left is nobody's to pay."""
     last = ending.last
     if last is None:
         return None
     result = last.result
-    called_off = ending.outcome is ChatOutcome.LEFT and result.failure is not None and result.seen > 0
-    if result.failure is not None and not called_off:
+    failure = result.failure
+    if failure is not None and not (failure.left and result.seen > 0):
         return None
     worked = Worked(
         usage=result.usage,
@@ -76,7 +77,7 @@ def _charge(works: ChatWorks, call: Call, ending: Ending) -> Charge | None:
         started_us=last.attempt.started_us,
         prompt=call.asked.prompt_tokens,
         seen=min(result.seen, call.asked.output_bound),
-        whole=not called_off,
+        whole=failure is None,
     )
     return charge(works.prices, works.settings.chat, worked, hold_nanos=call.hold_nanos)
 

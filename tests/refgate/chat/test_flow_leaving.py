@@ -168,6 +168,26 @@ def test_a_caller_who_waits_for_a_primary_may_leave(tmp_path: Path) -> None:
     played(tmp_path, story, **changes)
 
 
+def test_leaving_between_two_tries_costs_nothing(tmp_path: Path) -> None:
+    """A try that failed by itself is not charged because its caller leaves before the next: nobody was told a
+    word of it."""
+
+    async def story(world: ChatWorld) -> None:
+        world.vendor("east", {"do": {"broken_tool_call": {}}}, {"do": {"completes": {"calls": 1}}})
+        tool = {"name": "look", "input_schema": {"type": "object"}}
+        await leave_at(world, 1, protocol="anthropic", model="of-east", tools=[tool])
+        await asyncio.sleep(0.1)
+        row = await world.only_chat()
+        assert (row["outcome"], row["attempts"], row["status"]) == ("left", 1, 499)
+        assert (row["amount_nanos"], row["flags"]) == (0, ["left", "unbilled_work"])
+
+    changes: dict[str, Any] = {
+        "chat__ambiguous": "always_retry",
+        "chat__backoff": {"first": "8s", "max": "8s"},
+    }
+    played(tmp_path, story, **changes)
+
+
 def test_a_probe_that_was_called_off_frees_its_backend(tmp_path: Path) -> None:
     """A caller who leaves during the half-open probe does not keep the breaker open."""
 
