@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refgate.config.chat import Cache as Rule
-from refgate.dialects.assembly import Assembly
+from refgate.dialects.assembly import Assembly, extent
 from refgate.dialects.canonical import (
     Malformed,
     Media,
@@ -34,7 +34,7 @@ from refgate.dialects.canonical import (
 )
 from refgate.dialects.json_text import dumps, loads
 from refgate.dialects.registry import read_request
-from refgate.dialects.spoken import Answer, Broke, CallSaid, Event, Finish, TextSaid, ThoughtSaid, Usage
+from refgate.dialects.spoken import Answer, Broke, Event, Finish, Usage
 
 __all__ = ["Cache", "Heard", "Kept", "may_be_kept"]
 
@@ -124,9 +124,7 @@ class Heard:
     def take(self, event: Event) -> None:
         if self._assembly is None:
             return
-        match event:
-            case TextSaid(text) | ThoughtSaid(text) | CallSaid(_, text):
-                self._size += len(text)  # never more than its bytes
+        self._size += extent(event)  # never more than its bytes
         if self._size > self._most:
             self._assembly = None
         else:

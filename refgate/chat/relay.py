@@ -1,15 +1,15 @@
 """A backend's stream on its way to a caller: bytes in, the caller's bytes out, and what was said counted.
 
-Like protocols pass their frames; unlike ones go through events. Each frame is read before it may pass, so
-that an error in it is told in the gateway's own way. What comes with the answer's end is held back for
-`closing`: the end is told once it is written down. Does no I/O and knows no time.
+Like protocols pass their frames; unlike ones go through events, and may say only so much. Each frame is read
+before it may pass, so that an error in it is told in the gateway's own way. What comes with the answer's end
+is held back for `closing`: the end is told once it is written down. Does no I/O and knows no time.
 """
 
 from __future__ import annotations
 
 from refgate.chat.cache import Heard
 from refgate.chat.tokens import Tally
-from refgate.dialects.assembly import events_of
+from refgate.dialects.assembly import events_of, extent
 from refgate.dialects.canonical import Protocol
 from refgate.dialects.error_bodies import stream_error
 from refgate.dialects.faults import broken
@@ -24,6 +24,8 @@ __all__ = ["Relay"]
 _FRAME_MAX = 1 << 20
 _HEAD_MAX = 1 << 20
 _TAIL_MAX = 1 << 20
+_TOLD_MAX = 8 << 20  # some writers keep what was said until its end: a stream of them may not be endless
+_EVENT = 16  # characters that each piece costs, however small
 
 
 class Relay:
@@ -51,6 +53,7 @@ class Relay:
         self._out = bytearray()  # for the caller, not yet taken
         self._last = bytearray()  # for the caller, after the end is written down
         self._sentinel = False
+        self._told = 0  # characters that a writer was given
         self.tally = Tally()
         self.lively = False  # the last chunk said something that is no mere sign of life
         self.ended: Done | Broke | None = None
@@ -139,6 +142,11 @@ class Relay:
             if self._heard is not None:
                 self._heard.take(event)
             if self._writer is not None:
+                self._told += _EVENT + extent(event)
+                if self._told > _TOLD_MAX:
+                    large = broken("the answer is too large")
+                    self._finish([Broke(large, self._reader.metered, self._reader.model)])
+                    return
                 self._out += self._writer.write(event)
 
     def _finish(self, events: list[Event]) -> None:

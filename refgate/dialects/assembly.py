@@ -25,7 +25,7 @@ from refgate.dialects.spoken import (
     ThoughtSigned,
 )
 
-__all__ = ["Assembly", "assemble", "events_of", "merged"]
+__all__ = ["Assembly", "assemble", "events_of", "extent", "merged"]
 
 
 @dataclass
@@ -124,6 +124,21 @@ def assemble(events: Iterable[Event]) -> Answer | Broke:
     for event in events:
         assembly.take(event)
     return assembly.answer()
+
+
+def extent(event: Event) -> int:
+    """By how many characters an answer grows with this event: one at least, where it says anything."""
+    match event:
+        case TextSaid(text) | ThoughtSaid(text) | RefusalSaid(text) | OtherSaid(_, text) | CallSaid(_, text):
+            return max(1, len(text))
+        case CallBegan(_, call_id, name, signature):
+            return max(1, len(call_id) + len(name) + len(signature or ""))
+        case ThoughtSigned(signature, redacted):
+            return max(1, len(signature or "") + len(redacted or ""))
+        case Began() | Done() | Broke():
+            return 0
+        case _:
+            assert_never(event)
 
 
 def events_of(answer: Answer) -> Iterator[Event]:

@@ -21,12 +21,17 @@ from refgate.dialects.spoken import (
     Answer,
     Began,
     Broke,
+    CallBegan,
     Done,
     Event,
     Fault,
     FaultKind,
     Finish,
+    OtherSaid,
+    RefusalSaid,
     TextSaid,
+    ThoughtSaid,
+    ThoughtSigned,
     Unmetered,
     Usage,
 )
@@ -251,7 +256,24 @@ def test_a_stream_is_kept_once_it_is_over() -> None:
     assert heard(events[:-1]) is None
     assert heard([*events[:-1], Broke(Fault(FaultKind.SERVER, "x"), USAGE)]) is None
     assert heard(events, body="3B") is None
-    long: list[Event] = [Began("i", "m"), *[TextSaid("abc")] * 1000, Done(Finish.STOP, USAGE, "m")]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        TextSaid("abc"),
+        ThoughtSaid("abc"),
+        RefusalSaid("abc"),
+        OtherSaid(1, "abc"),
+        CallBegan(0, "call", "look"),
+        CallBegan(0, "", ""),
+        ThoughtSigned("abc"),
+        ThoughtSigned(None, "abc"),
+    ],
+)
+def test_a_stream_too_large_to_keep_is_let_go(event: Event) -> None:
+    """Whatever it is that it says: what is heard for the cache is bounded by what the cache may keep."""
+    long: list[Event] = [Began("i", "m"), *[event] * 2001, Done(Finish.STOP, USAGE, "m")]
     assert heard(long, body="2kB") is None
 
 

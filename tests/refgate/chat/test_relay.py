@@ -92,6 +92,22 @@ def test_an_endless_farewell_ends() -> None:
     assert isinstance(relay.ended, Done)
 
 
+@pytest.mark.parametrize("source", [Protocol.ANTHROPIC, Protocol.GEMINI, Protocol.OPENAI_RESPONSES])
+def test_a_stream_in_other_words_may_not_be_endless(source: Protocol) -> None:
+    """What its writer has to keep until the end, as all that follows a tool call, is kept up to a ceiling."""
+    relay = Relay(Protocol.OPENAI_CHAT, source, SPOKEN, secret="k", heard=None)
+    call = {"index": 0, "id": "c", "function": {"name": "look", "arguments": "{}"}}
+    first, then = (
+        b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n"
+        for delta in ({"tool_calls": [call]}, {"content": "word " * 1000})
+    )
+    relay.feed(first)
+    for _ in range(2000):
+        relay.feed(then)
+        relay.take()
+    assert isinstance(relay.ended, Broke) and relay.ended.fault.kind is FaultKind.BROKEN
+
+
 def test_a_whole_answer_to_the_wish_for_a_stream_is_told_as_one() -> None:
     """From a backend that does not stream."""
     body = json.dumps(
