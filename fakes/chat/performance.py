@@ -8,7 +8,8 @@ delivered when its last byte was written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -93,8 +94,18 @@ class _Patience:
                 self._waiting = None
         return not self.left
 
-    def over(self) -> None:
+    def close(self) -> None:
         self._watch.cancel()
+
+
+@contextmanager
+def _told_if_it_fails(ended: Callable[[Told], None], told: Told) -> Iterator[None]:
+    """A server may refuse to write an answer: the work has ended all the same."""
+    try:
+        yield
+    except Exception:
+        ended(told)
+        raise
 
 
 async def tell_whole(
@@ -109,20 +120,19 @@ async def tell_whole(
     told = Told()
     patience = _Patience(audience.receive)
     due_us = whole.takes_us + audience.wait_us
-    try:
+    with closing(patience):
         here = audience.here and await patience.until(due_us)
         if not here and runs_on:
             told.ran_on = True
             await patience.until(due_us, gone=True)
-    finally:
-        patience.over()
     told.finished = here or runs_on
     sent = Sent(None, (), 0, False, "client")
     if here and outcome.ending.how == "silence":  # the work is over, and nobody will say so
         ended(told)
         return await deliver(outcome.reply, outcome.ending, audience.receive, audience.send)
     if here:
-        sent = await deliver(outcome.reply, outcome.ending, audience.receive, audience.send)
+        with _told_if_it_fails(ended, told):
+            sent = await deliver(outcome.reply, outcome.ending, audience.receive, audience.send)
     if whole.honest and sent.complete and sent.ended_by == "server":
         told.complete, told.delivered = True, whole.output
         told.text, told.usage = whole.text, whole.usage
@@ -142,9 +152,9 @@ async def tell_stream(
     """Writes a stream, each event when it is due, to its end, its cut, or the client's leaving."""
     told = Told()
     patience = _Patience(audience.receive)
-    writer = Writer(audience.send, outcome, stream)
+    writer = Writer(audience.send, outcome, stream, lambda: patience.left)
     late_us = audience.wait_us
-    try:
+    with _told_if_it_fails(ended, told), closing(patience):
         here = audience.here and await patience.until(headers_us + late_us)
         here = here and await writer.start()
         for at_us, due in groupby(stream.events, key=lambda event: event.at_us):
@@ -152,8 +162,8 @@ async def tell_stream(
             if not here:
                 break
             batch = list(due)
-            closing = stream.end in ("whole", "truncated") and batch[-1] is stream.events[-1]
-            here = await writer.write(batch, told, closing=closing)
+            last = stream.end in ("whole", "truncated") and batch[-1] is stream.events[-1]
+            here = await writer.write(batch, told, closing=last)
         if here and stream.end == "silence":
             here = await patience.until(SILENCE_MAX_US)
         if here:
@@ -161,8 +171,6 @@ async def tell_stream(
         if not here and runs_on and stream.end == "whole" and not writer.cut:
             await patience.until(stream.events[-1].at_us + late_us, gone=True)
             told.finished = told.ran_on = True
-    finally:
-        patience.over()
     if here and stream.end == "whole":
         told.finished = told.complete = True
     ended(told)

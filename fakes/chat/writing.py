@@ -8,7 +8,7 @@ nothing of time.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Literal, Protocol
 
@@ -32,12 +32,17 @@ class Tally(Protocol):
 
 
 class Writer:
-    """One streamed answer as its connection takes it. `cut`: the connection was broken off."""
+    """One streamed answer as its connection takes it. `cut`: the connection was broken off.
 
-    def __init__(self, send: Send, outcome: Outcome, stream: Stream) -> None:
+    `left` says whether the client has gone: a server in uvicorn's manner lets a write wait for a client
+    that does not read, and drops it without a word when that client leaves.
+    """
+
+    def __init__(self, send: Send, outcome: Outcome, stream: Stream, left: Callable[[], bool]) -> None:
         plain, body = b"".join(event.data for event in stream.events), outcome.reply.body
         is_encoded = not body.startswith(plain)
         self._send = send
+        self._left = left
         self._reply = outcome.reply
         self._limit = outcome.ending.at if outcome.ending.how == "cut" else None
         self._then = outcome.ending.then
@@ -146,7 +151,7 @@ class Writer:
             await self._send(message)
         except OSError:  # the server's word for a client that has gone
             return False
-        return True
+        return not self._left()
 
 
 def _encoder(encoded: bytes) -> zlib._Compress:

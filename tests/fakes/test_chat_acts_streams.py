@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from fakes.wire import ProtocolBroken, ReadFailed, ReadTimeout
 from tests.fakes.chat_asks import EVENTS, PATH, ask, words
-from tests.fakes.chat_stage import ChatStage, chat_body, with_chat
+from tests.fakes.chat_stage import KEY_HEADERS, ChatStage, chat_body, with_chat
 
 # --- the honest stream, for comparison ------------------------------------------------------------
 
@@ -210,3 +212,51 @@ def test_framing_that_breaks_readers(kind: str) -> None:
         case _:
             assert heard.data[-2:] == ["[DONE]", "[DONE]"]
     assert stage.ended.complete and len(words(heard)) == 5
+
+
+def test_what_a_client_that_reads_nothing_never_took_was_not_handed_over() -> None:
+    """The rest waits behind 30 000 unread words; its reader leaves, and the rest was never on the wire."""
+
+    async def main(stage: ChatStage) -> ChatStage:
+        call = stage.client.stream(
+            "POST",
+            f"http://p.test{PATH}",
+            headers=KEY_HEADERS["openai"],
+            body=json.dumps(chat_body(stream=True)).encode(),
+        )
+        async with call:
+            await asyncio.sleep(5)
+        await asyncio.sleep(1)
+        return stage
+
+    plan = {"words": 30_000, "words_per_event": 30_001, "between": "0s"}
+    acts = [{"do": {"stall": {"after_events": 2, "for": "1s"}}}]
+    stage = with_chat(main, acts=acts, plan=plan)
+    assert (stage.ended.complete, stage.ended.events, stage.ended.usage_shown) == (False, 2, None)
+    assert (stage.answered.complete, stage.answered.ended_by) == (False, "client")
+    assert stage.answered.body_bytes < 200_000
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_that_its_server_refuses_to_write_has_ended_all_the_same(stream: bool) -> None:
+    """The error goes to the server; the completion is no longer in progress, and stands in the journal."""
+
+    async def main(stage: ChatStage) -> ChatStage:
+        body = json.dumps(chat_body(stream=stream)).encode()
+
+        asked = iter([{"type": "http.request", "body": body}])
+
+        async def receive() -> dict[str, Any]:
+            return next(asked, None) or await asyncio.get_running_loop().create_future()
+
+        async def send(message: object) -> None:
+            raise RuntimeError("not with me")
+
+        headers = [(name.encode(), value.encode()) for name, value in KEY_HEADERS["openai"]]
+        scope = {"type": "http", "method": "POST", "path": PATH, "headers": headers}
+        with pytest.raises(RuntimeError, match="not with me"):
+            await stage.provider.app(scope, receive, send)
+        return stage
+
+    stage = with_chat(main)
+    assert (stage.provider.running, stage.ended.complete, stage.ended.delivered) == (0, False, 0)
