@@ -109,11 +109,13 @@ class Matching:
         if any(self._pending(call) for call in free):
             return
         where = (task.account or "", task.provider)
-        unheard = self.refusals if self._refused(task) else self.spare
-        if not free and unheard[where] > 0:
-            unheard[where] -= 1
-            tally.saw()
-            return
+        # A refusal may be on record as one, or as no verdict, where the power went before it was read.
+        unheard = (self.refusals, self.spare) if self._refused(task) else (self.spare,)
+        for rows_unheard in () if free else unheard:
+            if rows_unheard[where] > 0:
+                rows_unheard[where] -= 1
+                tally.saw()
+                return
         tally.saw()
         self._lost(task, free[0] if free else None, tally)
 
