@@ -229,7 +229,7 @@ class Gateway:
         if not self._up or self.gate.draining:
             return False
         try:
-            await self.store.page("calls", after=None, limit=1)
+            await self.store.probe()
         except StoreUnavailable:
             return False
         return True

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from refgate.ports import StoreUnavailable
-from refgate.store.schema import is_current, migrate
+from refgate.store.schema import is_current, migrate, touch
 
 __all__ = ["Database", "open_database"]
 
@@ -59,6 +59,7 @@ class Database:
         self._cx: sqlite3.Connection | None = None
         self._closed = False
         self._hurried = False  # whoever has the write lock has had it for long
+        self._failed = False  # something was refused, and no transaction has been carried out since
         self._alone = _Statements(self)
         self._waiting: list[_Work] = []
 
@@ -120,6 +121,16 @@ class Database:
             work.resolve(result)
         return True
 
+    def probe(self) -> None:
+        """Raises StoreUnavailable where nothing could be written now: which is tried only where it failed
+        before, so that a replica which is merely looked at writes nothing."""
+        with self.read() as cx:
+            if not is_current(cx):
+                raise StoreUnavailable("the file has another version's tables")
+        if self._failed:
+            with self.write() as cx:
+                touch(cx)
+
     def close(self) -> None:
         self._closed = True
         self._drop()
@@ -146,12 +157,14 @@ class Database:
         return cx
 
     def written(self) -> None:
-        """The write lock was had."""
+        """A transaction was carried out."""
+        self._failed = False
         if self._hurried:
             self._wait_at_most(_BUSY_MS)
 
     def unavailable(self, failure: BaseException) -> StoreUnavailable:
         """What SQLite's failure is to everybody else."""
+        self._failed = True
         # The name only: a message of SQLite's may quote what was to be stored.
         name = getattr(failure, "sqlite_errorname", None) or type(failure).__name__
         if name == "SQLITE_BUSY" and not self._hurried:

@@ -13,7 +13,7 @@ A file of another program, or of a newer refgate, is refused and left alone.
 
 import sqlite3
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "StoreUnusable", "is_current", "migrate"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "StoreUnusable", "is_current", "migrate", "touch"]
 
 APPLICATION_ID = 0x72666774  # "rfgt": tells our file from any other SQLite file
 
@@ -281,6 +281,11 @@ def migrate(cx: sqlite3.Connection) -> None:
     for step in MIGRATIONS[version:]:
         for statement in step:
             cx.execute(statement)
+    touch(cx)
+
+
+def touch(cx: sqlite3.Connection) -> None:
+    """Writes this version's number down; where it is there already, that is a write which changes nothing."""
     cx.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 

@@ -162,6 +162,10 @@ class SqliteStore:
         with self.database.read() as cx:
             return pages.page(cx, table, after=after, limit=limit)
 
+    async def probe(self) -> None:
+        """Raises StoreUnavailable where no call could be written down now."""
+        self.database.probe()
+
     async def forget(self, *, before_us: int, limit: int) -> int:
         with self.database.read() as cx:
             if not sweeps.any_old(cx, before_us=before_us):

@@ -250,6 +250,27 @@ def test_the_store_decides_whether_a_replica_is_ready(tmp_path: Path) -> None:
     assert "canary" not in world.logged()
 
 
+def test_a_store_that_takes_no_writes_is_not_ready(tmp_path: Path) -> None:
+    """Once a call could not be written down, whoever asks hears so until one could: though reading works."""
+
+    async def story(world: World) -> None:
+        import sqlite3
+
+        def full(sql: str, side: str) -> None:
+            if sql == "COMMIT" and side == "before":
+                raise sqlite3.OperationalError("database or disk is full")
+
+        world.fault = full
+        assert (await world.submit()).status == 503
+        assert (await world.admin("/admin/calls")).status == 200
+        for _ in range(2):
+            assert (await world.admin("/readyz", key=None)).status == 503
+        world.fault = None
+        assert (await world.admin("/readyz", key=None)).status == 200
+
+    played(tmp_path, story)
+
+
 def test_a_bug_is_answered_and_told_without_its_text(tmp_path: Path) -> None:
     """500 in the same envelope; what the exception says stays with nobody."""
 

@@ -227,6 +227,36 @@ def test_a_lock_that_is_held_for_long_is_waited_for_once(file: File, monkeypatch
     store.close()
 
 
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "COMMIT"])
+def test_who_could_not_write_is_asked_again_by_writing(file: File, statement: str) -> None:
+    """A store that is full or locked is away, though it can be read; it is back once a write is carried out.
+    Looked at alone, it is not written to."""
+    seen: list[str] = []
+
+    def fault(sql: str, side: str) -> None:
+        seen.append(sql)
+        if sql == statement and side == "before" and away:
+            raise sqlite3.OperationalError("database or disk is full")
+
+    away, store = False, file.store(fault)
+    bring(store, State.RUNNING)
+    seen.clear()
+    drive(store.probe())
+    assert not any(sql.startswith(("BEGIN", "COMMIT")) for sql in seen)
+    away = True
+    with pytest.raises(StoreUnavailable):
+        drive(store.claim("c1", success(), intent_id="i", now_us=9))
+    assert drive(store.call("c1")) is not None
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            drive(store.probe())
+    away = False
+    drive(store.probe())
+    seen.clear()
+    drive(store.probe())
+    assert not any(sql.startswith(("BEGIN", "COMMIT")) for sql in seen)
+
+
 @pytest.mark.parametrize("changes", [{"hold_nanos": 2**63}, {"account": "\ud800"}])
 def test_what_cannot_be_stored_leaves_nothing_behind(file: File, changes: dict[str, Any]) -> None:
     """Beyond 64 bits, or no Unicode: refused at the border, with the lock let go."""
