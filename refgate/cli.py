@@ -113,7 +113,7 @@ def _run(
 ) -> None:
     """Play scenarios against the reference gateway and judge every promise."""
     _check_names()
-    from scenarios.load import BadScenario
+    from scenarios.mistakes import BadScenario
     from scenarios.reference import Reference
     from scenarios.report.console import Printer
     from scenarios.select import BadExpression, chosen
@@ -157,7 +157,7 @@ def _replay(
 ) -> None:
     """Play one failure again, with the seed it was kept with."""
     _check_names()
-    from scenarios.load import BadScenario
+    from scenarios.mistakes import BadScenario
     from scenarios.reference import Reference
     from scenarios.report.console import Printer
     from scenarios.report.crashfile import take_up

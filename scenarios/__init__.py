@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scenarios.checks import Finding, Verdict, all_checks
     from scenarios.history import History
-    from scenarios.load import BadScenario
+    from scenarios.mistakes import BadScenario
     from scenarios.model.scenario import Scenario, schema, to_yaml
     from scenarios.run import Run, play
     from scenarios.world.doors import Doors, Gateway
@@ -36,7 +36,7 @@ _HOMES = {
     "checks": ("Finding", "Verdict", "all_checks"),
     "world.doors": ("Doors", "Gateway"),
     "history": ("History",),
-    "load": ("BadScenario",),
+    "mistakes": ("BadScenario",),
     "model.scenario": ("Scenario", "schema", "to_yaml"),
     "run": ("Run", "play"),
 }

@@ -17,10 +17,12 @@ alone.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from fakes.acts.vocabulary import BillingDo, ChatDo, ProviderDo
 from fakes.journal import (
     ActPlayed,
     BillingFinalized,
@@ -35,6 +37,8 @@ from fakes.journal import (
     TaskEnded,
     TaskRejected,
 )
+from scenarios.checks.chat_reach import CHAT_CODES
+from scenarios.checks.errors import CODES
 from scenarios.gateways import PROBE
 from scenarios.history import (
     CHAT_OPS,
@@ -53,9 +57,10 @@ from scenarios.history import (
     StoreFaulted,
     Unapplied,
 )
+from scenarios.model.faults import LinkDo
 from scenarios.outcomes import CACHE_HEADER, ERROR_HEADER, REPLAY_HEADER, header
 
-__all__ = ["count"]
+__all__ = ["COUNTED", "count", "counts"]
 
 _PLAIN: Mapping[type[Fact], str] = {
     TaskAccepted: "task_accepted",
@@ -74,6 +79,31 @@ _PLAIN: Mapping[type[Fact], str] = {
     Left: "left",
 }
 _RECEIVED = {"submit": "submitted", "poll": "polled", "result": "fetched"}
+
+COUNTED = frozenset(
+    {
+        *_PLAIN.values(),
+        *_RECEIVED.values(),
+        *("ok", "fail", "info", "lost", "sent", "retried", "replay", "cached", "probe_ok"),
+        *("chat_ok", "chat_error", "chat_left", "chat_lost", "chat_cut", "streams", "embeddings"),
+        *("by_openai", "by_anthropic", "task_succeeded", "task_failed"),
+        *("crash", "crash_await", "crash_commit"),
+        *("late", "failover", "attempts", "emergency", "cooldown"),
+        *(name for do in (ProviderDo, ChatDo, BillingDo) for name in do.model_fields),
+        *LinkDo.model_fields,
+        *CODES,
+        *CHAT_CODES,
+    }
+)
+"""Every word that is counted, but for those that end in the gateway's own words."""
+
+_OPEN = ("call", "ended", "error", "fault", "flag", "reason", "state", "usage")
+_OPEN_WORD = re.compile(rf"(?:{'|'.join(_OPEN)})_.+|(?:status|upstream)_[1-5][0-9][0-9]")
+
+
+def counts(name: str) -> bool:
+    """Whether anything can be counted under this name."""
+    return name in COUNTED or _OPEN_WORD.fullmatch(name) is not None
 
 
 def count(history: History) -> Counter[str]:

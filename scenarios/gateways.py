@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from scenarios.declared.reading import section
 from scenarios.model.scenario import Scenario
 from scenarios.yamlish import Badly, read
 
@@ -82,17 +83,22 @@ def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 def with_probe(config: dict[str, Any]) -> dict[str, Any]:
     """The configuration with one more caller, whose calls meet nobody else's money."""
-    config.setdefault("callers", {})[PROBE] = {"key": {"env": "PROBE_KEY"}, "accounts": [PROBE]}
+    _add(config, "callers", {"key": {"env": "PROBE_KEY"}, "accounts": [PROBE]})
     billing = config.get("billing")
     if isinstance(billing, dict) and billing.get("kind", "embedded") == "embedded":
-        billing.setdefault("accounts", {})[PROBE] = {"grant": "1000000.00"}
+        _add(billing, "accounts", {"grant": "1000000.00"})
     return config
+
+
+def _add(config: dict[str, Any], part: str, probe: Mapping[str, Any]) -> None:
+    there = config.setdefault(part, {})
+    if isinstance(there, dict):  # else the gateway says what is wrong with it
+        there[PROBE] = probe
 
 
 def models(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The models that the configuration serves, by name."""
-    found = config.get("models")
-    return found if isinstance(found, Mapping) else {}
+    return section(config, "models")
 
 
 def canary_of_provider(name: str) -> str:
@@ -103,16 +109,17 @@ def canary_of_caller(name: str) -> str:
     return f"canary-caller-{name}"
 
 
-def caller_of(config: Mapping[str, Any], account: str) -> str:
+def caller_of(config: Mapping[str, Any], account: str) -> str | None:
     """The caller who may bill this account: by the account's own name, else the first that lists it, or
-    a glob that takes it."""
-    callers = config.get("callers", {})
+    a glob that takes it; None where nobody may."""
+    callers = section(config, "callers")
     if account in callers:
         return account
-    for name, caller in callers.items():
-        if any(fnmatchcase(account, allowed) for allowed in caller.get("accounts", ())):
+    for name in callers:
+        accounts = section(callers, name).get("accounts")
+        if isinstance(accounts, list) and any(fnmatchcase(account, str(one)) for one in accounts):
             return str(name)
-    return account
+    return None
 
 
 def environ(config: Mapping[str, Any]) -> dict[str, str]:

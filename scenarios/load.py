@@ -2,15 +2,15 @@
 
 A gateway configuration given by name is looked for beside the file, then in the suite; one found beside
 the file is read into the scenario, so that a scenario once loaded stands on its own.
+
+What holds whatever happens is a mistake too: a name that nothing counts, an account that nobody has, a
+provider that the gateway was never told of.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,40 +19,19 @@ from pydantic import ValidationError
 
 from scenarios import gateways
 from scenarios.checks import all_checks
-from scenarios.model.scenario import ChatTraffic, Scenario, schema
+from scenarios.counts import COUNTED, counts
+from scenarios.declared.reading import section
+from scenarios.mistakes import BadScenario, Problem, at_keys, explained, nearest
+from scenarios.model.scenario import ChatTraffic, Scenario, TaskTraffic
 from scenarios.yamlish import Badly, Places, read
 from scenarios.yamlish import Path as Keys
 
-__all__ = ["BadScenario", "Loaded", "Problem", "find", "load", "load_text"]
+__all__ = ["Loaded", "find", "load", "load_text"]
 
 _FILES_MAX = 10_000
 
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One mistake in one file. `field` is the path to it, as it is written in the file."""
-
-    source: str
-    line: int
-    field: str
-    message: str
-    suggestion: str | None = None
-
-    def __str__(self) -> str:
-        field = f"{self.field}: " if self.field else ""
-        hint = f" (did you mean {self.suggestion}?)" if self.suggestion else ""
-        return f"{self.source}:{self.line}: {field}{self.message}{hint}"
-
-
-class BadScenario(Exception):
-    """A file that is no scenario. `problems` names every mistake that was found."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = tuple(problems)
-
-    def __reduce__(self) -> tuple[type[BadScenario], tuple[tuple[Problem, ...]]]:
-        return type(self), (self.problems,)
+_Told = tuple[Keys, str, str | None]
+"""Where a mistake is, what it is, and what was probably meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +81,13 @@ def load_text(text: str, *, source: str = "<text>", folder: Path | None = None) 
     try:
         scenario = Scenario.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as broken:
-        problems += _explained(broken, data, places, source)
-        raise BadScenario(sorted(problems, key=lambda one: one.line)) from broken
-    problems += _unknown_checks(data, places, source)
-    problems += _unmatched_billing(scenario, places, source)
-    problems += _missing_sdks(scenario, places, source)
+        problems += explained(broken, data, places, source)
+    else:
+        told = () if problems else _against_the_gateway(scenario)
+        for keys, message, meant in (*_misspelt(scenario), *told, *_missing_sdks(scenario)):
+            problems.append(at_keys(source, places, keys, message, meant))
     if problems:
-        raise BadScenario(problems)
+        raise BadScenario(sorted(problems, key=lambda one: one.line))
     return scenario
 
 
@@ -127,140 +106,77 @@ def _read_config(
         except Badly as broken:
             problems.append(Problem(str(beside), broken.line, "", broken.problem))
     elif name not in gateways.names():
-        line = _line(places, ("gateway", "config"))
-        near = _nearest(name, gateways.names())
-        problems.append(Problem(source, line, "gateway.config", f"no gateway configuration {name!r}", near))
+        near, message = nearest(name, gateways.names()), f"no gateway configuration {name!r}"
+        problems.append(at_keys(source, places, ("gateway", "config"), message, near))
 
 
-def _unknown_checks(data: dict[str, Any], places: Places, source: str) -> Iterator[Problem]:
-    known = {one.name for one in all_checks()}
+def _misspelt(scenario: Scenario) -> Iterator[_Told]:
+    """Names that nobody bears: what they claim would hold for ever, or never."""
+    checks = {one.name for one in all_checks()}
     for field in ("skip", "require"):
-        for index, name in enumerate(data.get("judge", {}).get(field, ())):
-            if name not in known:
-                keys = ("judge", field, index)
-                message = f"no check is called {name!r}"
-                yield Problem(
-                    source, _line(places, keys), ".".join(map(str, keys)), message, _nearest(name, known)
-                )
+        for index, name in enumerate(getattr(scenario.judge, field)):
+            keys: Keys = ("judge", field, index)
+            if name not in checks:
+                yield keys, f"no check is called {name!r}", nearest(name, checks)
+            elif field == "require" and name in scenario.judge.skip:
+                yield keys, f"{name} is left out by skip: it cannot be required as well", None
+    named: list[tuple[Keys, str]] = [(("expect", "counts", name), name) for name in scenario.expect.counts]
+    named += [(("expect", "reached", index), name) for index, name in enumerate(scenario.expect.reached)]
+    for place, name in named:
+        if not counts(name):
+            yield place, f"nothing is counted as {name!r}", nearest(name, COUNTED)
 
 
-def _unmatched_billing(scenario: Scenario, places: Places, source: str) -> Iterator[Problem]:
-    """A remote billing service is there exactly where the gateway is told to use one."""
-    try:
-        billing = gateways.gateway_config(scenario).get("billing")
-    except gateways.NoSuchGateway:
-        return  # told already
-    remote = isinstance(billing, dict) and billing.get("kind") == "remote"
+def _against_the_gateway(scenario: Scenario) -> Iterator[_Told]:
+    """What the scenario and the gateway's configuration must agree on, or nothing is tested."""
+    config = gateways.gateway_config(scenario)
+    billing = section(config, "billing")
+    remote = billing.get("kind") == "remote"
     if remote and scenario.billing is None:
-        line = _line(places, ("gateway", "config"))
-        yield Problem(source, line, "billing", "the gateway bills remotely: give accounts their money here")
+        message = "the gateway bills remotely: give its accounts their money in billing"
+        yield ("gateway", "config"), message, None
     if scenario.billing is not None and not remote:
-        message = "the gateway's configuration does not bill remotely"
-        yield Problem(source, _line(places, ("billing",)), "billing", message)
+        yield ("billing",), "the gateway's configuration does not bill remotely", None
+    yield from _unmatched_providers(scenario, config)
+    accounts = {*section(billing, "accounts"), *(scenario.billing.accounts if scenario.billing else ())}
+    if isinstance(scenario.expect.charged, dict):
+        for name in scenario.expect.charged:
+            if name not in accounts:
+                message = "nobody has an account of this name"
+                yield ("expect", "charged", name), message, nearest(name, accounts)
+    for index, block in enumerate(scenario.traffic):
+        also = block.poll.also_by if isinstance(block, TaskTraffic) and block.poll is not None else ()
+        named: list[tuple[Keys, str | None]] = [(("traffic", index, "account"), block.account)]
+        named += [(("traffic", index, "poll", "also_by", at), name) for at, name in enumerate(also)]
+        for keys, account in named:
+            if account is not None and gateways.caller_of(config, account) is None:
+                message = f"no caller of the gateway's configuration may bill {account}"
+                yield keys, message, nearest(account, accounts)
 
 
-def _missing_sdks(scenario: Scenario, places: Places, source: str) -> Iterator[Problem]:
+def _unmatched_providers(scenario: Scenario, config: Mapping[str, Any]) -> Iterator[_Told]:
+    """Whoever the gateway may call is in the world, and whoever is there may be called."""
+    called: set[str] = set()
+    for part in ("providers", "backends"):
+        for name, entry in section(config, part).items():
+            if not isinstance(entry, dict) or entry.get("enabled", True):
+                called.add(name)
+    for name in scenario.providers:
+        if name not in called:
+            message = "the gateway's configuration has no provider or backend of this name"
+            yield ("providers", name), message, nearest(name, called - scenario.providers.keys())
+    absent = sorted(called - scenario.providers.keys())
+    if absent:
+        yield (
+            ("providers",),
+            f"the gateway's configuration calls {', '.join(absent)} too: say who they are",
+            None,
+        )
+
+
+def _missing_sdks(scenario: Scenario) -> Iterator[_Told]:
     """The vendors' SDKs are an extra: who has not installed them is told so, before anything runs."""
     for index, block in enumerate(scenario.traffic):
         if isinstance(block, ChatTraffic) and block.via != "plain" and find_spec(block.via) is None:
             message = f"the {block.via} SDK is not installed here: pip install 'refgate[sdks]'"
-            keys = ("traffic", index, "via")
-            yield Problem(source, _line(places, keys), ".".join(map(str, keys)), message)
-
-
-def _explained(broken: ValidationError, data: Any, places: Places, source: str) -> list[Problem]:
-    messages: dict[Keys, list[str]] = {}
-    hints: dict[Keys, str | None] = {}
-    for error in broken.errors(include_url=False, include_context=False, include_input=False):
-        keys = _keys(error["loc"], data, error["type"])
-        if error["type"] == "extra_forbidden":
-            message = "no such field"
-            hints[keys] = _nearest(str(keys[-1]), _fields_at(keys[:-1], data))
-        elif error["type"] == "missing":
-            message = "missing"
-        else:
-            message = error["msg"].removeprefix("Value error, ")
-        said = messages.setdefault(keys, [])
-        if message not in said:
-            said.append(message)
-    return [
-        Problem(source, _line(places, keys), ".".join(map(str, keys)), " or ".join(said), hints.get(keys))
-        for keys, said in messages.items()
-    ]
-
-
-def _keys(loc: tuple[str | int, ...], data: Any, kind: str) -> Keys:
-    """The place in the file: what pydantic adds for the branches of a union is left out."""
-    keys: list[str | int] = []
-    here = data
-    for index, part in enumerate(loc):
-        last = index == len(loc) - 1
-        if index == 2 and loc[0] in ("traffic", "faults"):
-            continue  # The kind, which pydantic puts after the index.
-        inside = isinstance(here, dict) and part in here
-        inside = inside or (isinstance(here, list) and isinstance(part, int) and part < len(here))
-        if inside:
-            here = here[part]
-        elif not (last and kind == "missing"):
-            continue
-        keys.append(part)
-    return tuple(keys)
-
-
-def _line(places: Places, keys: Keys) -> int:
-    """The line of the place, or of the nearest thing around it."""
-    while keys and keys not in places:
-        keys = keys[:-1]
-    return places.get(keys, 1)
-
-
-def _nearest(word: str, known: Iterable[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), None)
-
-
-@lru_cache(maxsize=1)
-def _schema_text() -> str:
-    return json.dumps(schema())
-
-
-def _fields_at(keys: Keys, data: Any) -> set[str]:
-    """The fields that the schema knows at a place, in the branch of each union that the data chose."""
-    root = json.loads(_schema_text())
-    nodes, here = _branches(root, root, data), data
-    for key in keys:
-        here = here[key]
-        nexts: list[Mapping[str, Any]] = []
-        for node in nodes:
-            if isinstance(key, int):
-                inner = node.get("items")
-            else:
-                inner = node.get("properties", {}).get(key) or _any_key(node)
-            if isinstance(inner, Mapping):
-                nexts += _branches(root, inner, here)
-        nodes = nexts
-    return {field for node in nodes for field in node.get("properties", {})}
-
-
-def _any_key(node: Mapping[str, Any]) -> Any:
-    """What the schema says of the values of a mapping with free keys."""
-    return next(iter(node.get("patternProperties", {}).values()), node.get("additionalProperties"))
-
-
-def _branches(root: Mapping[str, Any], node: Mapping[str, Any], data: Any) -> list[Mapping[str, Any]]:
-    if "$ref" in node:
-        return _branches(root, root["$defs"][node["$ref"].rsplit("/", 1)[-1]], data)
-    choices = node.get("oneOf", node.get("anyOf"))
-    if choices is None:
-        return [node]
-    return [one for choice in choices for one in _branches(root, choice, data) if _may_be(one, data)]
-
-
-def _may_be(node: Mapping[str, Any], data: Any) -> bool:
-    if not isinstance(data, dict) or "properties" not in node:
-        return True
-    fixed = {name: field["const"] for name, field in node["properties"].items() if "const" in field}
-    if any(name in data and data[name] != value for name, value in fixed.items()):
-        return False
-    # Of the kinds of fault, the one whose own word is there.
-    kinds = {"crash", "stop", "store"} & set(node.get("required", ()))
-    return not kinds or bool(kinds & set(data))
+            yield ("traffic", index, "via"), message, None

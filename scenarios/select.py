@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from scenarios.load import BadScenario, Loaded, Problem, find, load
+from scenarios.load import Loaded, find, load
+from scenarios.mistakes import BadScenario, Problem
 
 __all__ = ["SUITE", "BadExpression", "chosen", "matches", "place"]
 

@@ -21,6 +21,7 @@ __all__ = [
     "Amount",
     "Claim",
     "ClaimText",
+    "CountText",
     "Rate",
     "Size",
     "amount_text",
@@ -119,8 +120,16 @@ def parse_claim(text: object) -> Claim:
 
 
 def _checked_claim(text: object) -> object:
-    parse_claim(text)
+    claim = parse_claim(text)
+    if claim.test == ">=" and claim.number == 0:
+        raise ValueError(f"{text} holds whatever happens: claim something, or leave it out")
     return text
+
+
+def _checked_count(text: object) -> object:
+    if parse_claim(text).percent:
+        raise ValueError(f'a count is claimed as a number (3, ">= 1"), and not as a share: {text}')
+    return _checked_claim(text)
 
 
 Amount = Annotated[
@@ -153,3 +162,10 @@ ClaimText = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "examples": [">= 1"]}),
 ]
 """A comparison with a number, kept as it was written: `3`, `>= 1`, `>= 99%`."""
+
+CountText = Annotated[
+    str | int,
+    BeforeValidator(_checked_count),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "examples": [">= 1"]}),
+]
+"""The same without shares."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 __all__ = ["Badly", "Path", "Places", "read", "write"]
 
@@ -33,11 +34,18 @@ class Badly(Exception):
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = {}  # noqa: RUF012  # how PyYAML is told its rules: by a class attribute
 
+    depth = 0
+
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.depth > _DEPTH_MAX:
+            # Here and not afterwards: what is nested a thousand deep would never be composed.
+            raise Badly(self.get_mark().line + 1, f"nested deeper than {_DEPTH_MAX}")
         if self.check_event(yaml.AliasEvent):
             line = self.get_mark().line + 1
             raise Badly(line, "aliases (*name) are not used here: write it out")
+        self.depth += 1
         node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
         return node
 
 
@@ -75,7 +83,11 @@ _Dumper.add_representer(str, _represent_text)
 
 def read(text: str) -> tuple[Any, Places]:
     """The value of a one-document text and the line of everything in it."""
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except ReaderError as broken:
+        line = text.count("\n", 0, broken.position) + 1
+        raise Badly(line, f"the character {broken.character:#x} is not allowed in YAML") from broken
     try:
         node = loader.get_single_node()
         places: dict[Path, int] = {(): 1}
@@ -98,8 +110,6 @@ def write(value: Any) -> str:
 
 
 def _value(loader: _Loader, node: yaml.Node, path: Path, places: dict[Path, int]) -> Any:
-    if len(path) > _DEPTH_MAX:
-        raise Badly(node.start_mark.line + 1, f"nested deeper than {_DEPTH_MAX}")
     places.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}

@@ -16,7 +16,14 @@ from scenarios.declared.chat import Backend
 from scenarios.declared.gateway import Declared
 from scenarios.history import History
 
-__all__ = ["CHAT_ANSWER_HEADERS", "chat_errors", "chat_request_headers", "chat_tenants", "protocol_of"]
+__all__ = [
+    "CHAT_ANSWER_HEADERS",
+    "CHAT_CODES",
+    "chat_errors",
+    "chat_request_headers",
+    "chat_tenants",
+    "protocol_of",
+]
 
 CHAT_ANSWER_HEADERS = (
     "cache-control",
@@ -56,6 +63,9 @@ _STATUS = MappingProxyType(
         "unreachable": 502,
     }
 )
+CHAT_CODES = frozenset(_STATUS)
+"""Every code that a gateway may give in its own name, of chats."""
+
 _OWN_STATUS = MappingProxyType(
     {
         ("anthropic", "no_money"): 402,

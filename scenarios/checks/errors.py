@@ -14,7 +14,7 @@ from scenarios.checks.view import View
 from scenarios.declared.gateway import Declared
 from scenarios.history import AppFailed, Got, History
 
-__all__ = ["CHECKS", "error_mapped"]
+__all__ = ["CHECKS", "CODES", "error_mapped"]
 
 _STATUS = MappingProxyType(
     {
@@ -41,6 +41,8 @@ _STATUS = MappingProxyType(
     }
 )
 
+CODES = frozenset(_STATUS)
+"""Every code that a gateway may give in its own name, of tasks."""
 
 _BROKEN_OFF = "returned without completing response"
 """How a gateway tells its server to cut a connection, so that half an answer is not taken for a whole one."""

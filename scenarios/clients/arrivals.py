@@ -74,7 +74,7 @@ def caller_headers(
     """The headers of a caller who acts for this account; what the block says stands above them."""
     usual: dict[str, str] = {}
     if account is not None:
-        caller = caller_of(config, account)
+        caller = caller_of(config, account) or account  # a stranger calls in his own name
         usual["authorization"] = f"Bearer {canary_of_caller(caller)}"
         accounts = config.get("callers", {}).get(caller, {}).get("accounts", ())
         if thread is None and accounts and accounts[0] != account:

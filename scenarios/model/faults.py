@@ -121,6 +121,8 @@ class LinkPart(Part):
     def _says_something(self) -> LinkPart:
         if self.latency is None and self.connections_max is None and self.do is None:
             raise ValueError("a link says latency, connections_max or do")
+        if self.do is None and self.model_fields_set & {"at", "until", "count", "skip", "chance"}:
+            raise ValueError("at, until, count, skip and chance go with do: the law of a link always holds")
         if self.until is not None and self.until <= self.at:
             raise ValueError("until is not after at")
         return self

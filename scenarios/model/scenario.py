@@ -8,9 +8,11 @@ says what a scenario is; it neither builds a world nor plays anything.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from fakes.acts.play import IdempotencyMode, UnitsText
 from fakes.acts.script import BillingAct, ProviderAct
@@ -35,10 +37,11 @@ from scenarios.model.faults import (
 )
 from scenarios.model.parts import MINUTE_US, SECOND_US, Empty, Name, Part
 from scenarios.model.traffic import Again, HttpRequest, HttpTraffic, Poll, Retry, TaskTraffic
-from scenarios.units import Amount, ClaimText
+from scenarios.units import Amount, ClaimText, CountText
 from scenarios.yamlish import write
 
 __all__ = [
+    "MISNAMED",
     "Again",
     "BillingPart",
     "Blackholed",
@@ -75,6 +78,9 @@ __all__ = [
     "schema",
     "to_yaml",
 ]
+
+MISNAMED = "misnamed"
+"""The kind of error whose place is the one in the file, and not in the models."""
 
 # --- who is there ---------------------------------------------------------------------------------
 
@@ -166,7 +172,7 @@ class Expect(Part):
 
     charged: Amount | dict[Name, Amount] | None = None
     served: ClaimText | None = None
-    counts: dict[str, ClaimText] = Field(default_factory=dict)
+    counts: dict[str, CountText] = Field(default_factory=dict)
     reached: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
@@ -188,31 +194,52 @@ class Scenario(Part):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Scenario:
-        replicas = [f"gateway-{number}" for number in range(self.gateway.replicas)]
-        ends = {"client", "billing", "gateway", *replicas, *self.providers}
-        wrong: list[str] = []
-        for index, block in enumerate(self.traffic):
-            if isinstance(block, TaskTraffic) and not isinstance(
-                self.providers.get(block.provider), ProviderPart
-            ):
-                wrong.append(
-                    f"traffic.{index}.provider: {block.provider} is not one of the providers of tasks"
-                )
-        for index, link in enumerate(self.links):
-            wrong += [
-                f"links.{index}: {end} is no end of a link" for end in (link.src, link.dst) if end not in ends
-            ]
-        for index, fault in enumerate(self.faults):
-            target = fault.crash if isinstance(fault, Crash) else None
-            target = fault.stop if isinstance(fault, Stop) else target
-            target = fault.replica if isinstance(fault, StoreFault) else target
-            if target is not None and target not in replicas:
-                wrong.append(f"faults.{index}: there is no {target}")
-        if {"billing", "client", "gateway"} & set(self.providers):
-            wrong.append("providers: billing, client and gateway are names of other ends")
+        wrong = [*self._in_providers(), *self._in_traffic(), *self._in_links(), *self._in_faults()]
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise ValidationError.from_exception_data("Scenario", wrong)
         return self
+
+    @property
+    def _replicas(self) -> list[str]:
+        return [f"gateway-{number}" for number in range(self.gateway.replicas)]
+
+    def _in_providers(self) -> Iterator[InitErrorDetails]:
+        for name in self.providers:
+            if name in ("billing", "client", "gateway") or name.startswith("gateway-"):
+                yield _misnamed(("providers", name), name, "is the name of another end", ())
+
+    def _in_traffic(self) -> Iterator[InitErrorDetails]:
+        of_tasks = [name for name, part in self.providers.items() if isinstance(part, ProviderPart)]
+        for index, block in enumerate(self.traffic):
+            if isinstance(block, TaskTraffic) and block.provider not in of_tasks:
+                keys = ("traffic", index, "provider")
+                yield _misnamed(keys, block.provider, "is not one of the providers of tasks", of_tasks)
+
+    def _in_links(self) -> Iterator[InitErrorDetails]:
+        replicas = ["gateway", *self._replicas]
+        behind = [*self.providers, *(("billing",) if self.billing is not None else ())]
+        for index, link in enumerate(self.links):
+            if link.src not in ("client", *replicas):
+                why = "is no end that a link goes from"
+                yield _misnamed(("links", index, "from"), link.src, why, ("client", *replicas))
+                continue
+            ends = replicas if link.src == "client" else behind
+            if link.dst not in ends:
+                yield _misnamed(("links", index, "to"), link.dst, f"is no end for {link.src}", ends)
+
+    def _in_faults(self) -> Iterator[InitErrorDetails]:
+        for index, fault in enumerate(self.faults):
+            for field in ("crash", "stop", "replica"):
+                name = getattr(fault, field, None)
+                if name is not None and name not in self._replicas:
+                    yield _misnamed(("faults", index, field), name, "is no replica here", self._replicas)
+
+
+def _misnamed(keys: tuple[str | int, ...], name: str, why: str, known: Sequence[str]) -> InitErrorDetails:
+    """A name that nothing in the scenario has, with its place in the file."""
+    there = f": there is {', '.join(known)}" if known else ""
+    error = PydanticCustomError(MISNAMED, "{name} {why}{there}", {"name": name, "why": why, "there": there})
+    return InitErrorDetails(type=error, loc=keys, input=name)
 
 
 def schema() -> dict[str, Any]:

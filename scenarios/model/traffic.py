@@ -90,6 +90,11 @@ class Arrivals(Part):
             raise ValueError("rate and for go together: so many calls a second, for so long")
         if self.rate is not None and self.times != 1:
             raise ValueError("either rate and for, or times: not both")
+        given = self.model_fields_set
+        if self.rate is not None and given & {"clients", "pause", "spread"}:
+            raise ValueError("clients, pause and spread go with times, and not with rate and for")
+        if self.rate is None and "arrivals" in given:
+            raise ValueError("arrivals goes with rate and for")
         calls = self.clients * self.times
         if self.rate is not None and self.lasting is not None:
             calls = int(self.rate * self.lasting)

@@ -13,7 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from scenarios.load import BadScenario, Problem, load_text
+from scenarios.load import load_text
+from scenarios.mistakes import BadScenario, Problem
 from scenarios.model.scenario import Scenario
 from scenarios.sweep import Played
 from scenarios.yamlish import Badly, read, write

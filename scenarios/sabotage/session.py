@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from scenarios.load import BadScenario, Loaded
+from scenarios.load import Loaded
+from scenarios.mistakes import BadScenario
 from scenarios.report.console import Printer
 from scenarios.report.files import write_json
 from scenarios.report.stopwatch import Stopwatch

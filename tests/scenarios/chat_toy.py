@@ -117,7 +117,7 @@ async def _answer(send: Any, status: int, body: bytes) -> None:
 _PLAN = '{models: {"*": {context: 99999}}, words: 5, first: 100ms, between: 20ms}'
 _HEAD = """
 about: callers of models meet a toy
-gateway: {config: {}}
+gateway: {config: %s}
 providers:
   east: {wire: openai, plan: %s, acts: %s}
   rome: {wire: anthropic, plan: %s, acts: %s}
@@ -130,10 +130,8 @@ traffic:
 def chats(*traffic: str, acts: Iterable[str] = ()) -> Scenario:
     """A scenario of this traffic, with the acts at every provider."""
     at_all = f"[{', '.join(acts)}]"
-    text = _HEAD % (3 * (_PLAN, at_all)) + "".join(f"  - {block}\n" for block in traffic)
-    found = load_text(text)
-    gateway = found.gateway.model_copy(update={"config": CONFIG})
-    return found.model_copy(update={"gateway": gateway})
+    head = _HEAD % (json.dumps(CONFIG), *(3 * (_PLAN, at_all)))
+    return load_text(head + "".join(f"  - {block}\n" for block in traffic))
 
 
 def played(*traffic: str, acts: Iterable[str] = (), seed: int = 1, toy: ChatToy = ChatToy()) -> Run:

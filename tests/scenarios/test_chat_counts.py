@@ -10,8 +10,10 @@ from scenarios import gateways
 from scenarios.counts import count
 from scenarios.expect import expectations
 from scenarios.history import History, Observed
-from scenarios.load import BadScenario, load_text
+from scenarios.load import load, load_text
+from scenarios.mistakes import BadScenario
 from scenarios.model.scenario import ChatProviderPart, ChatTraffic, Expect, Scenario, to_yaml
+from scenarios.select import SUITE
 from tests.scenarios.chat_toy import chats, played
 
 ASK = "send: chat, account: alice, model: small"
@@ -175,9 +177,7 @@ def test_a_plan_without_models_has_its_vendors() -> None:
 
 def test_keys_of_backends_are_canaries_of_their_providers() -> None:
     """So that a leak is seen, and says whose key it was."""
-    config = gateways.gateway_config(
-        load_text("{about: x, gateway: {config: chat.yaml}, providers: {east: {wire: openai}}}")
-    )
+    config = gateways.gateway_config(load(SUITE / "chat" / "smallest-life.yaml").scenario)
     assert gateways.environ(config)["ROME_KEY"] == "canary-provider-rome"
     assert list(gateways.models(config)) == ["small", "smart", "embed"]
     assert gateways.models({}) == {}

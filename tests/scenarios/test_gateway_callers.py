@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from scenarios.clients.arrivals import caller_headers
 from scenarios.gateways import caller_of
 
 CONFIG: dict[str, Any] = {
@@ -23,6 +24,7 @@ def test_an_account_belongs_to_the_caller_who_lists_it() -> None:
     assert caller_of(CONFIG, "team-red") == "teams"
 
 
-def test_an_account_of_nobody_stands_for_itself() -> None:
-    """A stranger carries a key that the gateway does not know."""
-    assert caller_of(CONFIG, "nobody") == "nobody"
+def test_an_account_of_nobody_has_no_caller() -> None:
+    """A stranger carries a key of his own, which the gateway does not know."""
+    assert caller_of(CONFIG, "nobody") is None
+    assert dict(caller_headers(CONFIG, "nobody", {}))["authorization"] == "Bearer canary-caller-nobody"

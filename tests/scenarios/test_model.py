@@ -21,7 +21,7 @@ from scenarios.units import (
     size_text,
 )
 
-CONFIG = {"providers": {}, "billing": {"kind": "remote"}}
+CONFIG = {"providers": {"rh": {}}, "billing": {"kind": "remote"}, "callers": {"alice": {}, "bob": {}}}
 
 
 def scenario(**parts):
@@ -43,7 +43,6 @@ EVERYTHING = scenario(
             "account": "alice",
             "thread": "team",
             "name": "busy",
-            "clients": 5,
             "rate": "90/m",
             "for": "1m30s",
             "arrivals": "even",
@@ -107,8 +106,12 @@ def test_defaults_are_not_printed():
         "about: a test",
         "gateway:",
         "  config:",
-        "    providers: {}",
+        "    providers:",
+        "      rh: {}",
         "    billing: {kind: remote}",
+        "    callers:",
+        "      alice: {}",
+        "      bob: {}",
         "  replicas: 2",
         "providers:",
         "  rh: {wire: runninghub}",
@@ -130,13 +133,39 @@ def test_a_scenario_is_frozen():
         ({"links": [{"from": "gateway-7", "to": "rh", "do": {"refuse": {}}}]}, "gateway-7 is no end"),
         ({"links": [{"from": "client", "to": "gateway"}]}, "latency, connections_max or do"),
         ({"links": [{"from": "client", "to": "gateway", "do": {}}]}, "exactly one of"),
-        ({"faults": [{"crash": "gateway-2", "at": "1s"}]}, "there is no gateway-2"),
+        (
+            {"faults": [{"crash": "gateway-2", "at": "1s"}]},
+            "gateway-2 is no replica here: there is gateway-0",
+        ),
         ({"faults": [{"crash": "gateway-0"}]}, "at a time after 0s, at_await or at_commit"),
         ({"faults": [{"crash": "gateway-0", "at_await": 1, "at_commit": 1}]}, "not both"),
         ({"faults": [{"crash": "gateway-0", "at_await": 1, "side": "before"}]}, "side goes with at_commit"),
         ({"faults": [{"at": "2s", "until": "1s", "store": {"error": "io"}}]}, "until is not after at"),
         ({"faults": [{"restart": "gateway-0"}]}, "a fault says crash"),
         ({"traffic": [{"send": "task", "provider": "rh", "account": "a", "rate": "1/s"}]}, "go together"),
+        (
+            {
+                "traffic": [
+                    {"send": "http", "clients": 2, "rate": "1/s", "for": "9s", "requests": [{"path": "/"}]}
+                ]
+            },
+            "clients, pause and spread go with times",
+        ),
+        (
+            {"traffic": [{"send": "http", "arrivals": "even", "requests": [{"path": "/"}]}]},
+            "arrivals goes with rate and for",
+        ),
+        (
+            {"links": [{"from": "gateway", "to": "client", "do": {"refuse": {}}}]},
+            "client is no end for gateway",
+        ),
+        ({"links": [{"from": "client", "to": "rh", "do": {"refuse": {}}}]}, "rh is no end for client"),
+        (
+            {"links": [{"from": "client", "to": "gateway", "connections_max": 1, "at": "3s"}]},
+            "at, until, count, skip and chance go with do",
+        ),
+        ({"expect": {"counts": {"ok": ">= 0"}}}, "holds whatever happens"),
+        ({"expect": {"counts": {"ok": ">= 90%"}}}, "a count is claimed as a number"),
         (
             {"traffic": [{"send": "task", "provider": "rh", "account": "a", "rate": "1/s", "for": "9d"}]},
             "more than 200000 calls",

@@ -9,7 +9,8 @@ from rich.console import Console
 from scenarios.crashes import crash_jobs, places
 from scenarios.fresh import elsewhere, judged_elsewhere
 from scenarios.history import Crashed
-from scenarios.load import BadScenario, Loaded, load
+from scenarios.load import Loaded, load
+from scenarios.mistakes import BadScenario
 from scenarios.model.scenario import Crash, Expect, Scenario
 from scenarios.reference import Reference
 from scenarios.report.console import Printer

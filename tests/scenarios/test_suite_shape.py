@@ -55,7 +55,8 @@ Mirrowel/LLM-API-Key-Proxy#39 byte5ai/omadia#122
 
 
 P = TypeVar("P", ProviderPart, ChatProviderPart)
-CHAT = "{about: chat, gateway: {config: chat.yaml}, providers: {east: {wire: openai}}}"
+CHAT = """{about: chat, gateway: {config: chat.yaml}, providers: {
+  east: {wire: openai}, west: {wire: openai}, rome: {wire: anthropic}, tokyo: {wire: gemini}}}"""
 
 
 def named(path: Path) -> str:
