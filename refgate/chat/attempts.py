@@ -20,6 +20,7 @@ from refgate.dialects.spoken import Fault, FaultKind, Unmetered, Usage
 from refgate.events import ChatAttemptEnded, Failed
 from refgate.policy.answers import Failure, Try
 from refgate.policy.health import Health
+from refgate.policy.plan import Plan
 from refgate.requestlog.log import Tape
 
 __all__ = ["Tried", "attempt_end", "tried"]
@@ -35,10 +36,10 @@ class Tried:
     ended_us: int
 
 
-async def tried(works: ChatWorks, call: Call, step: Try) -> Tried | None:
+async def tried(works: ChatWorks, call: Call, plan: Plan, step: Try) -> Tried | None:
     """None where the call's row is no longer open: then nothing was sent. Before anything is, raises
     StoreUnavailable, or Denied where the call's first row may not be written."""
-    health = works.backends.health[step.backend]
+    health = plan.health[step.backend]
     attempt: ChatAttempt | None = None
     try:
         attempt = await _begun(works, call, step)
@@ -52,7 +53,7 @@ async def tried(works: ChatWorks, call: Call, step: Try) -> Tried | None:
         _learn(works, health, step, done)
     finally:
         if attempt is None:
-            health.take_back(step.slip, works.now_us())
+            plan.take_back(step, works.now_us())
         else:
             health.let_go(step.slip, works.now_us())  # where it is not ended yet
     _tell(works, done)

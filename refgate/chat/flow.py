@@ -75,8 +75,8 @@ async def _carried(works: ChatWorks, call: Call) -> Ending:
         if last is not None and failure is not None and not isinstance(step, Stop):
             _set_aside(call, last)
         failure = None
-        if not call.opened and not (isinstance(step, Try) and step.lane == "pool"):
-            await open_row(works, call)  # a lane's room, once taken, is not given back: the money comes first
+        if not call.opened and not isinstance(step, Try):  # a try writes the row together with its own
+            await open_row(works, call)
         match step:
             case Wait(until_us):
                 await _rested(works, call)
@@ -85,7 +85,7 @@ async def _carried(works: ChatWorks, call: Call) -> Ending:
                 return _stopped(call, step, last)
             case Try():
                 try:
-                    last = await tried(works, call, step)
+                    last = await tried(works, call, plan, step)
                 except StoreUnavailable:
                     return _away(call, "store_unavailable")
                 if last is None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from refgate.dialects.spoken import Fault
 from refgate.policy.health import Slip
+from refgate.policy.rate import Reserved
 
 __all__ = ["Failure", "Stop", "Try", "Wait", "Why"]
 
@@ -28,12 +29,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """Go out now to this backend, and end the slip at its `Health`."""
+    """Go out now to this backend, and end the slip at its `Health`; or not at all, and have the plan take it
+    back. `room` is what it has of the emergency lane.
+    """
 
     backend: str
     lane: Literal["pool", "emergency"]
     pool: str
     slip: Slip
+    room: Reserved | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Ask `next` before each attempt and after each that failed; it answers with a try, a wait, or the end. It
 takes leave from the backend's `Health` as it answers, so that nobody comes in between; the caller ends
-each slip there before asking again. Every answer uses up something that is bounded, so it ends.
+each slip there before asking again, or, where nothing was sent, has it taken back here. Every answer uses up
+something that is bounded, so it ends.
 
 A fallback is for when nothing before it is eligible that has not failed in this round. When all that are
 eligible have failed, a new round begins after a backoff. A backend whose account is refused is not asked
@@ -20,7 +21,7 @@ from refgate.policy.answers import Failure, Stop, Try, Wait
 from refgate.policy.choose import Candidate, choose
 from refgate.policy.declared import Policy, Pool
 from refgate.policy.health import Health, Slip
-from refgate.policy.rate import Window
+from refgate.policy.rate import Reserved, Window
 
 __all__ = ["Plan"]
 
@@ -68,6 +69,12 @@ class Plan:
         if any(name not in self._failed for name in eligible):
             return self._from_pools(now_us, eligible)
         return self._again(now_us) if eligible else self._none_eligible(now_us)
+
+    def take_back(self, step: Try, now_us: int) -> None:
+        """The try never went out: what it had of its backend's rate and of the lane is free again."""
+        self.health[step.backend].take_back(step.slip, now_us)
+        if step.room is not None and self.lane is not None:
+            self.lane.correct(step.room, now_us, taken=1, used=0)
 
     def _over(self, now_us: int, last: Failure | None) -> Stop | None:
         """Whether the call ends here, whatever the backends."""
@@ -157,9 +164,8 @@ class Plan:
             name = self._draw(pool, among)
             slip = self.health[name].begin_anyway(now_us, self.tokens) if name is not None else None
             if slip is not None:
-                self.lane.take(now_us)
                 self.emergencies += 1
-                return self._go(slip, "emergency", pool)
+                return self._go(slip, "emergency", pool, self.lane.take(now_us))
         return None
 
     def _emergency_choice(self, now_us: int) -> set[str]:
@@ -180,10 +186,12 @@ class Plan:
         ]
         return choose(candidates, self.chance) if candidates else None
 
-    def _go(self, slip: Slip, lane: Literal["pool", "emergency"], pool: Pool) -> Try:
+    def _go(
+        self, slip: Slip, lane: Literal["pool", "emergency"], pool: Pool, room: Reserved | None = None
+    ) -> Try:
         self._failed.add(slip.backend)  # if it does not fail, nobody asks again
         self._last = slip.backend
-        return Try(slip.backend, lane, pool.name, slip)
+        return Try(slip.backend, lane, pool.name, slip, room)
 
     def _recovery_us(self, now_us: int) -> int:
         """From now until the soonest of the backends is free: of all, where none is left to this call."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fakes.journal import ChatRefused
-from tests.refgate.chat_kit import PROTOCOLS, ChatWorld, S, played, said
+from tests.refgate.chat_kit import PROTOCOLS, ChatWorld, S, config, played, said
 
 ONE = [{"name": "p", "backends": [{"backend": "east", "model": "gpt-4o-mini"}]}]
 
@@ -256,3 +256,20 @@ def test_a_key_that_a_backend_quotes_goes_no_further(tmp_path: Path, field: str)
         assert b"[redacted]" in answer.body
 
     played(tmp_path, story, models__alone={"pools": ONE})
+
+
+def test_who_cannot_pay_takes_no_room_from_others(tmp_path: Path) -> None:
+    """A call that is refused its hold gives back what it had taken: of the backend's rate, of the lane."""
+
+    async def story(world: ChatWorld) -> None:
+        world.vendor("east", {"count": 1, "do": {"rate_limited": {"retry_after": "30s"}}})
+        assert (await world.call(model="of-east")).status == 503
+        poor = await world.call(model="of-east", as_="bob")
+        assert poor.header("x-refgate-error") == "no_money"
+        assert (await world.call(model="of-east")).status == 200
+        lanes = [row["lane"] for row in await world.rows("chat_attempts")]
+        assert lanes == ["pool", "emergency"]
+
+    backends = config()["backends"]
+    backends["east"]["rpm"] = 2
+    played(tmp_path, story, backends=backends, chat__emergency={"rpm": 1, "fraction": "1"})
