@@ -105,7 +105,7 @@ async def arrive(settings: Settings, route: Route, knock: Knock, who: Visitor) -
         document=document,
         outbox=ready,
         prompt_tokens=prompt_tokens(document),
-        input_bound=len(body) + pointed_at(body),
+        input_bound=len(body) + pointed_at(body, document),
         output_bound=(plain.max_tokens or declared.output_max) * plain.choices,
     )
 

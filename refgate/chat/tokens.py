@@ -8,6 +8,7 @@ and what it only points at has an allowance.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,8 @@ _SILENT = frozenset({"role", "type", "id", "tool_call_id", "call_id", "tool_use_
 _DATA = frozenset({"data", "url", "image_url", "file_data", "fileUri"})
 _POINTER_TOKENS = 16_384
 _POINTERS = (b'url"', b'file_id"', b'fileUri"', b'file_uri"')
+_KEPT = ("previous_response_id", "conversation", "prompt", "cachedContent", "cached_content")
+_ESCAPED = re.compile(rb"\\u00([2-7][0-9A-Fa-f])")
 
 
 def prompt_tokens(document: Mapping[str, Any]) -> int:
@@ -74,9 +77,14 @@ def _within(value: Any) -> int:
     return total
 
 
-def pointed_at(body: bytes) -> int:
-    """An allowance of tokens for what a request only points at: its size is not that of its name."""
-    return _POINTER_TOKENS * sum(body.count(pointer) for pointer in _POINTERS)
+def pointed_at(body: bytes, document: Mapping[str, Any]) -> int:
+    """An allowance of tokens for what a request only points at, at an address or in a provider's memory: its
+    size is not that of its name. However the name is spelled: who hides it must not be held less.
+    """
+    if b"\\u00" in body:
+        body = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), body)
+    pointers = sum(body.count(pointer) for pointer in _POINTERS)
+    return _POINTER_TOKENS * (pointers + sum(document.get(name) is not None for name in _KEPT))
 
 
 class Tally:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fakes.journal import Received
-from tests.refgate.chat_kit import ChatWorld, S, played
+from tests.refgate.chat_kit import ChatWorld, S, ask, played
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -222,5 +222,47 @@ def test_a_backends_key_is_never_told(tmp_path: Path) -> None:
             assert answer.status == 200
             assert key.encode() not in answer.body
         assert key not in world.logged()
+
+    played(tmp_path, story)
+
+
+async def _held(world: ChatWorld, protocol: str, **more: Any) -> int:
+    await world.call(protocol, model="of-tokyo" if protocol == "gemini" else "of-east", most=10, **more)
+    return int((await world.rows("chats"))[-1]["hold_nanos"])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "pointer"),
+    [
+        ("openai_responses", {"previous_response_id": "resp_1"}),
+        ("openai_responses", {"conversation": {"id": "conv_1"}}),
+        ("openai_responses", {"prompt": {"id": "pmpt_1"}}),
+        ("gemini", {"cachedContent": "cachedContents/1"}),
+    ],
+)
+def test_what_a_provider_remembers_is_held_for(
+    tmp_path: Path, protocol: str, pointer: dict[str, Any]
+) -> None:
+    """A request that continues what is kept elsewhere is larger than its body."""
+
+    async def story(world: ChatWorld) -> None:
+        plain = await _held(world, protocol)
+        assert await _held(world, protocol, **pointer) > 10 * plain
+
+    played(tmp_path, story)
+
+
+def test_a_pointer_is_held_for_however_it_is_spelled(tmp_path: Path) -> None:
+    """JSON has more than one way to write a name."""
+    part = {"type": "image_url", "image_url": {"url": "http://pictures.test/1.png"}}
+
+    async def story(world: ChatWorld) -> None:
+        path, body = ask(model="of-east", most=10, messages=[{"role": "user", "content": [part]}])
+        plain = json.dumps(body).encode()
+        hidden = plain.replace(b'url"', b'\\u0075r\\u006C"')
+        for raw in (plain, hidden):
+            await world.post(path, raw)
+        one, other = [row["hold_nanos"] for row in await world.rows("chats")]
+        assert one <= other <= one + len(hidden) * 1000
 
     played(tmp_path, story)
