@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 from fakes.journal import Headers
 from fakes.json_text import json_bytes, parsed
@@ -74,6 +75,11 @@ class Request:
     def fields(self) -> dict[str, Any]:
         """The JSON object of the body, empty where it holds none."""
         return self.json if isinstance(self.json, dict) else {}
+
+    @property
+    def query_fields(self) -> dict[str, str]:
+        """The last of each name. However many there are: a server bounds the head of a request."""
+        return dict(parse_qsl(self.query))
 
     @property
     def base_url(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from fakes.acts.player import Occasion, Playing
 from fakes.acts.script import NO_ACTS, Script
@@ -25,6 +25,7 @@ PAGE_MAX = 500
 """The most holds one page lists."""
 
 _AMOUNT_MAX = 10**18
+_DIGITS_MAX = 18
 _STATUS = {
     "insufficient_funds": 402,
     "unknown_account": 404,
@@ -192,7 +193,7 @@ class BillingService:
         return json_reply(200, {"applied": True})
 
     def _look_up(self, request: Request) -> Reply:
-        query = dict(parse_qsl(request.query, max_num_fields=20))
+        query = request.query_fields
         if request.path.startswith("/holds/"):
             hold = self._books.hold(unquote(request.path.removeprefix("/holds/")))
             if hold is None:
@@ -202,8 +203,8 @@ class BillingService:
             hold = self._books.hold_under(query["key"])
             return json_reply(200, {"holds": [_shown(hold)] if hold else [], "next": None})
         state, after, limit = query.get("state"), query.get("after"), query.get("limit", "100")
-        good_cursor = after is None or (after.startswith("hold-") and after[5:].isdecimal())
-        if state not in (None, "open", "finalized") or not good_cursor or not limit.isdecimal():
+        good_cursor = after is None or (after.startswith("hold-") and _is_number(after[5:]))
+        if state not in (None, "open", "finalized") or not good_cursor or not _is_number(limit):
             raise Refusal("bad_request")
         holds, cursor = self._books.page(state=state, after=after, limit=max(1, min(int(limit), PAGE_MAX)))
         return json_reply(200, {"holds": [_shown(hold) for hold in holds], "next": cursor})
@@ -244,6 +245,10 @@ def _shown(hold: Hold) -> dict[str, Any]:
 def _text(fields: Mapping[str, Any], name: str) -> str | None:
     value = fields.get(name)
     return value if isinstance(value, str) else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _DIGITS_MAX
 
 
 def _needed(fields: Mapping[str, Any], name: str) -> str:

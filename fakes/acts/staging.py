@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import format_datetime
 from typing import Protocol
+from urllib.parse import quote
 
 from fakes.acts.answers import (
     AnswerHeaders,
@@ -205,10 +206,12 @@ def dressed(reply: Reply, plays: Iterable[Play], *, nonce: str | None) -> Reply:
             case AnswerHeaders(set=given, remove=remove):
                 gone = {name.lower() for name in remove}
                 removed |= gone
-                headers = [(name, value) for name, value in headers if name not in gone and name not in given]
+                replaced = gone | {name.lower() for name in given}
+                headers = [(name, value) for name, value in headers if name not in replaced]
                 headers += [(name.lower(), value) for name, value in given.items()]
             case SetCookie(name=name):
-                headers.append(("set-cookie", f"{name}={nonce or 'none'}; Path=/"))
+                value = quote(nonce or "none", safe="", errors="surrogatepass")  # a nonce may be any text
+                headers.append(("set-cookie", f"{name}={value}; Path=/"))
             case Compressed() | Bloated() if reply.status in _BODILESS:
                 continue  # there is nothing to pack or to pad
             case Compressed(encoding=encoding):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from fakes.asgi import Reply, Request, json_reply
 from fakes.chat.anthropic_stream import AnthropicStream, stop_of
-from fakes.chat.asked import Asked, Prompt, fields_of, nonce_in
+from fakes.chat.asked import Asked, Prompt, at_least_one, fields_of, items_of, nonce_in
 from fakes.chat.buckets import Level
 from fakes.chat.completion import Part
 from fakes.chat.dialect import ChatDialect, Event, Refusal, View, Words, named_event, seconds
@@ -80,7 +80,7 @@ class Anthropic(ChatDialect):
         fields = request.fields
         prompt = Prompt()
         about = _wrong(request, fields, prompt, count=count)
-        tools = [fields_of(tool) for tool in fields.get("tools") or ()]
+        tools = [fields_of(tool) for tool in items_of(fields.get("tools"))]
         for tool in tools:
             prompt.text(json_bytes(tool).decode())
         model, limit = fields.get("model"), fields.get("max_tokens")
@@ -208,8 +208,10 @@ def _wrong(request: Request, fields: dict[str, Any], prompt: Prompt, *, count: b
         for name in ("temperature", "top_p", "top_k"):
             if name in fields:
                 return f"{name}: not supported in this version of the API"
-    if not count and not (type(fields["max_tokens"]) is int and fields["max_tokens"] >= 1):
+    if not count and not at_least_one(fields["max_tokens"]):
         return "max_tokens: Input should be greater than or equal to 1"
+    if not isinstance(fields.get("tools") or [], list):
+        return "tools: Input should be a valid list"
     if (system := fields.get("system")) is not None:
         texts = _texts(system, prompt, documents=False)
         if texts is None:

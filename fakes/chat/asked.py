@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["IMAGE_TOKENS", "Asked", "Prompt", "fields_of", "nonce_in"]
+__all__ = ["IMAGE_TOKENS", "Asked", "Prompt", "at_least_one", "fields_of", "items_of", "nonce_in"]
 
 IMAGE_TOKENS = 85
 _MESSAGE_TOKENS = 4
@@ -67,6 +67,16 @@ class Asked:
 def fields_of(value: object) -> dict[str, Any]:
     """The object, or an empty one where there is none: a request may hold anything."""
     return value if isinstance(value, dict) else {}
+
+
+def items_of(value: object) -> list[Any]:
+    """The list, or an empty one where there is none."""
+    return value if isinstance(value, list) else []
+
+
+def at_least_one(value: object) -> bool:
+    """Whether this is a whole number above zero; `true` is none."""
+    return type(value) is int and value >= 1
 
 
 def nonce_in(prompt: Prompt, *given: object) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from fakes.asgi import Reply, Request, json_reply
 from fakes.chat.asked import Asked
@@ -56,14 +56,13 @@ class Gemini(ChatDialect):
         called = _PATH.fullmatch(request.path)
         if called is None or request.method != "POST":
             return None
-        query = dict(parse_qsl(request.query, max_num_fields=100))
         model, verb = unquote(called.group(1)), called.group(2)
         return read_prompt(
             request,
             model=model,
             op="count" if verb == "countTokens" else "chat",
             stream=verb == "streamGenerateContent",
-            as_array=query.get("alt") != "sse",
+            as_array=request.query_fields.get("alt") != "sse",
         )
 
     def unauthorised(self, request: Request, key: str) -> str | None:
@@ -73,8 +72,7 @@ class Gemini(ChatDialect):
         return None if given == key else "bad_key"
 
     def _key(self, request: Request) -> str | None:
-        query = dict(parse_qsl(request.query, max_num_fields=100))
-        return request.header("x-goog-api-key") or query.get("key")
+        return request.header("x-goog-api-key") or request.query_fields.get("key")
 
     # --- refusals ---
 

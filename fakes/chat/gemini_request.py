@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fakes.asgi import Request
-from fakes.chat.asked import Asked, Prompt, fields_of, nonce_in
+from fakes.chat.asked import Asked, Prompt, at_least_one, fields_of, items_of, nonce_in
 from fakes.json_text import json_bytes
 
 __all__ = ["read_prompt"]
@@ -18,8 +18,7 @@ def read_prompt(request: Request, *, model: str, op: str, stream: bool, as_array
         fields = fields_of(fields.get("generateContentRequest")) or fields
     prompt = Prompt()
     about = _wrong(request, fields, prompt)
-    config = fields_of(_either(fields, "generationConfig", "generation_config"))
-    limit = _either(config, "maxOutputTokens", "max_output_tokens")
+    limit = _limit(fields)
     offered = _tools(fields, prompt)
     labels = fields_of(fields.get("labels"))
     return Asked(
@@ -28,13 +27,19 @@ def read_prompt(request: Request, *, model: str, op: str, stream: bool, as_array
         stream=stream,
         prompt=prompt,
         nonce=nonce_in(prompt, labels.get("nonce"), fields.get("nonce")),
-        tokens_max=limit if isinstance(limit, int) else None,
+        tokens_max=limit if type(limit) is int else None,
         tools=offered,
         tool_forced=_forced(fields),
         as_array=stream and as_array,
         refused="parameters" if about is not None else None,
         about=about,
     )
+
+
+def _limit(fields: dict[str, Any]) -> object:
+    """The bound on the output; None for 0, as a protobuf has it."""
+    config = fields_of(_either(fields, "generationConfig", "generation_config"))
+    return _either(config, "maxOutputTokens", "max_output_tokens") or None
 
 
 def _either(fields: dict[str, Any], camel: str, snake: str) -> object:
@@ -47,6 +52,10 @@ def _wrong(request: Request, fields: dict[str, Any], prompt: Prompt) -> str | No
     contents = fields.get("contents")
     if not isinstance(contents, list) or not contents:
         return "* GenerateContentRequest.contents: contents is not specified"
+    if (limit := _limit(fields)) is not None and not at_least_one(limit):
+        return "* GenerateContentRequest.generation_config.max_output_tokens: must be positive."
+    if not isinstance(fields.get("tools") or [], list):
+        return "Invalid value at 'tools': a list is wanted"
     system = fields_of(_either(fields, "systemInstruction", "system_instruction"))
     if system:
         prompt.message("system", *_texts(system, prompt))
@@ -61,7 +70,7 @@ def _wrong(request: Request, fields: dict[str, Any], prompt: Prompt) -> str | No
 
 def _texts(content: dict[str, Any], prompt: Prompt) -> list[str]:
     texts: list[str] = []
-    for part in content.get("parts") or ():
+    for part in items_of(content.get("parts")):
         match part:
             case {"text": str(text)}:
                 texts.append(text)
@@ -76,9 +85,9 @@ def _texts(content: dict[str, Any], prompt: Prompt) -> list[str]:
 
 def _tools(fields: dict[str, Any], prompt: Prompt) -> tuple[str, ...]:
     names: list[str] = []
-    for tool in fields.get("tools") or ():
+    for tool in items_of(fields.get("tools")):
         declared = _either(fields_of(tool), "functionDeclarations", "function_declarations")
-        for one in declared if isinstance(declared, list) else ():
+        for one in items_of(declared):
             prompt.text(json_bytes(one).decode())
             names.append(str(fields_of(one).get("name", "")))
     return tuple(names)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from fakes.asgi import Request
 from fakes.chance import chance
-from fakes.chat.asked import Asked, Prompt, fields_of, nonce_in
+from fakes.chat.asked import Asked, Prompt, at_least_one, fields_of, items_of, nonce_in
 from fakes.chat.completion import Part, grouped
 from fakes.chat.dialect import Emitted, Event, View, data_line
 from fakes.chat.openai import OpenAI, read_content
@@ -50,11 +50,11 @@ class OpenAIChat(OpenAI):
         fields = request.fields
         prompt = Prompt()
         refused, about = _wrong(request, fields, prompt)
-        tools = [fields_of(tool).get("function") for tool in fields.get("tools") or ()]
+        tools = [fields_of(tool).get("function") for tool in items_of(fields.get("tools"))]
         for tool in tools:
             prompt.text(json_bytes(tool).decode())
         offered = tuple(str(fields_of(tool).get("name", "")) for tool in tools)
-        limit = fields.get("max_completion_tokens", fields.get("max_tokens"))
+        limit = fields.get("max_completion_tokens") or fields.get("max_tokens")
         options = fields_of(fields.get("stream_options"))
         metadata = fields_of(fields.get("metadata"))
         model = fields.get("model")
@@ -182,12 +182,17 @@ def _wrong(request: Request, fields: dict[str, Any], prompt: Prompt) -> tuple[st
         texts = read_content(given.get("content"), prompt)
         if texts is None or not isinstance(given.get("role"), str):
             return "parameters", f"Invalid value: 'messages[{number}].content'."
-        for call in given.get("tool_calls") or ():
+        for call in items_of(given.get("tool_calls")):
             texts.append(str(fields_of(fields_of(call).get("function")).get("arguments", "")))
         prompt.message(given["role"], *texts)
     count = fields.get("n")
-    if count is not None and not (isinstance(count, int) and 1 <= count <= _CHOICES_MAX):
+    if count is not None and not (at_least_one(count) and count <= _CHOICES_MAX):
         return "parameters", f"Invalid 'n': from 1 to {_CHOICES_MAX}."
+    for name in ("max_completion_tokens", "max_tokens"):
+        if fields.get(name) is not None and not at_least_one(fields[name]):
+            return "parameters", f"Invalid '{name}': integer below minimum value. Expected a value >= 1."
+    if not isinstance(fields.get("tools") or [], list):
+        return "parameters", "Invalid type for 'tools': expected an array of objects."
     if "stream_options" in fields and fields["stream_options"] is not None and not fields.get("stream"):
         return "parameters", "The 'stream_options' parameter is only allowed when 'stream' is enabled."
     return None, None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from fakes.asgi import Request
-from fakes.chat.asked import Asked, Prompt, fields_of, nonce_in
+from fakes.chat.asked import Asked, Prompt, at_least_one, fields_of, items_of, nonce_in
 from fakes.chat.dialect import Event, View, Words, named_event
 from fakes.chat.openai import OpenAI, read_content
 from fakes.chat.openai_chat import openai_models
@@ -36,7 +36,7 @@ class OpenAIResponses(OpenAI):
         fields = request.fields
         prompt = Prompt()
         refused, about = _wrong(request, fields, prompt)
-        tools = [fields_of(tool) for tool in fields.get("tools") or ()]
+        tools = [fields_of(tool) for tool in items_of(fields.get("tools"))]
         for tool in tools:
             prompt.text(json_bytes(tool).decode())
         model, limit = fields.get("model"), fields.get("max_output_tokens")
@@ -103,6 +103,10 @@ def _wrong(request: Request, fields: dict[str, Any], prompt: Prompt) -> tuple[st
         return "parameters", "Missing required parameter: 'model'."
     if fields.get("background"):
         return "parameters", "'background' is not served here."
+    if (limit := fields.get("max_output_tokens")) is not None and not at_least_one(limit):
+        return "parameters", "Invalid 'max_output_tokens': integer below minimum value."
+    if not isinstance(fields.get("tools") or [], list):
+        return "parameters", "Invalid type for 'tools': expected an array of objects."
     if isinstance(instructions := fields.get("instructions"), str):
         prompt.message("system", instructions)
     if isinstance(given, str) and given:

@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl
 
 from fakes.asgi import Reply, Request
 from fakes.journal import Headers
 from fakes.tasks.work import Shown, Stage, UsageType
 
-__all__ = ["Asked", "Dialect", "Refused", "View", "digits", "iso_time", "query_value"]
+__all__ = ["Asked", "Dialect", "Refused", "View", "digits", "iso_time"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +176,3 @@ def iso_time(wall_us: int, *, shape: str = "%Y-%m-%dT%H:%M:%S", zone: str = "Z")
     """A wall time as text, to the millisecond."""
     seconds, rest = divmod(wall_us, 1_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC).strftime(shape)}.{rest // 1000:03d}{zone}"
-
-
-def query_value(request: Request, name: str) -> str | None:
-    return dict(parse_qsl(request.query, max_num_fields=100)).get(name)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from fakes.asgi import Reply, Request, json_reply
 from fakes.journal import Headers
 from fakes.json_text import parsed
-from fakes.tasks.dialect import Asked, Dialect, Refused, View, digits, query_value
+from fakes.tasks.dialect import Asked, Dialect, Refused, View, digits
 from fakes.tasks.work import Stage, UsageType
 
 __all__ = ["Kling"]
@@ -64,7 +64,7 @@ class Kling(Dialect):
         if request.method == "GET" and len(parts) == 4:
             return Asked(op="poll", task_id=parts[3])
         if request.method == "GET":
-            return Asked(op="find", label=query_value(request, "external_task_id"))
+            return Asked(op="find", label=request.query_fields.get("external_task_id"))
         if request.method != "POST" or len(parts) != 3:
             return Asked(op=None)
         label = request.fields.get("external_task_id")

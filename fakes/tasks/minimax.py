@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from fakes.asgi import Reply, Request, json_reply
 from fakes.journal import Headers
-from fakes.tasks.dialect import Asked, Dialect, Refused, View, digits, query_value
+from fakes.tasks.dialect import Asked, Dialect, Refused, View, digits
 from fakes.tasks.work import Stage, UsageType
 
 __all__ = ["MiniMax"]
@@ -56,10 +56,10 @@ class MiniMax(Dialect):
             case "POST", path if path == _SUBMIT:
                 return Asked(op="submit", refused=None if isinstance(request.json, dict) else "parameters")
             case "GET", path if path == _QUERY:
-                task_id = query_value(request, "task_id")
+                task_id = request.query_fields.get("task_id")
                 return Asked(op="poll", task_id=task_id, refused=None if task_id else "parameters")
             case "GET", path if path == _FILE:
-                file_id = query_value(request, "file_id") or ""
+                file_id = request.query_fields.get("file_id") or ""
                 return Asked(op="result", task_id=file_id.removeprefix(_FILE_PREFIX))
             case _:
                 return Asked(op=None)

@@ -57,4 +57,5 @@ def bent(view: View, play: Play, work: Work, dialect: Dialect) -> View:
 
 def _url(work: Work) -> str:
     """Carries the nonce of the request, so that a result shown to another caller is seen."""
-    return f"https://files.test/{work.task_id}/{quote(work.nonce or 'none', safe='')}.mp4"
+    name = quote(work.nonce or "none", safe="", errors="surrogatepass")  # a nonce may be any text
+    return f"https://files.test/{work.task_id}/{name}.mp4"

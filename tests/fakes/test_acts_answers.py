@@ -307,11 +307,11 @@ def test_answer_headers_are_set_and_removed_whatever_the_body_says() -> None:
         assert answer.header("connection") == "x-inner"
         assert answer.header("x-inner") == "1"
         assert answer.header("content-type") is None
-        assert answer.header("content-encoding") == "br"
+        assert [value for name, value in answer.headers if name == "content-encoding"] == ["br"]
         assert document(answer)["status"] == "RUNNING"
 
-    first = {"answer_headers": {"set": {"Connection": "x-inner", "x-inner": "1"}}}
-    second = {"answer_headers": {"set": {"content-encoding": "br"}, "remove": ["content-type"]}}
+    first = {"answer_headers": {"set": {"Connection": "x-inner", "x-inner": "1", "Content-Encoding": "gzip"}}}
+    second = {"answer_headers": {"set": {"Content-Encoding": "br"}, "remove": ["content-type"]}}
     with_provider(main, acts=[{"do": first}, {"do": second}])
 
 
