@@ -118,14 +118,14 @@ class Front:
         wait = self._service.wait(request, seen)
         here = wait.before_us <= 0 or await self._before_work(receive, wait.before_us)
         outcome = self._service.decide(request, seen, can_break=breakable(scope))
+        reply = without_body(outcome.reply) if request.method == "HEAD" else outcome.reply
         if outcome.perform is not None:
             sent = await outcome.perform(outcome, Audience(here, wait.after_us, receive, send))
         elif not here or (wait.after_us > 0 and not await stays(receive, wait.after_us)):
             sent = Sent(None, (), 0, False, "client")
         else:
-            reply = without_body(outcome.reply) if request.method == "HEAD" else outcome.reply
             sent = await deliver(reply, outcome.ending, receive, send)
-        self._answered(request, outcome, sent)
+        self._answered(request, outcome, sent, reply.body)
 
     async def _before_work(self, receive: Receive, wait_us: int) -> bool:
         """A client who leaves stops nothing: the work begins when it would have begun."""
@@ -157,7 +157,7 @@ class Front:
             )
         )
 
-    def _answered(self, request: Request, outcome: Outcome, sent: Sent) -> None:
+    def _answered(self, request: Request, outcome: Outcome, sent: Sent, body: bytes) -> None:
         self._journal.record(
             Answered(
                 t_us=self._clock(),
@@ -168,7 +168,7 @@ class Front:
                 body_bytes=sent.body_bytes,
                 complete=sent.complete,
                 ended_by=sent.ended_by,
-                body_digest=(sent.body_digest or digest(outcome.reply.body)) if sent.complete else None,
+                body_digest=(sent.body_digest or digest(body)) if sent.complete else None,
                 shown=outcome.shown,
                 usage_shown=outcome.usage_shown,
             )

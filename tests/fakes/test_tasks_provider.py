@@ -164,6 +164,8 @@ def test_a_path_without_effect_echoes_its_request_and_no_header() -> None:
         assert KEY.encode() not in answer.body
         head = await stage.call("HEAD", "/anything")
         assert (head.status, head.body) == (200, b"")
+        (*_, answered) = stage.facts(Answered)
+        assert (answered.body_bytes, answered.body_digest) == (0, digest(b""))
 
     with_provider(main)
 
