@@ -176,7 +176,7 @@ class Cut(Play):
 
 
 class Latency(Play):
-    """The answer comes `by` later, give or take `jitter`; with `ramp_to` it grows over the act's window.
+    """The answer comes `by` later, and up to `jitter` more; with `ramp_to` it grows over the act's window.
 
     `when: answer` does the work at once and answers late; `when: work` starts the work late.
     """

@@ -6,7 +6,8 @@ An act is a value: it says what to depart from, and holds no state. It knows nei
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, get_args
 
@@ -18,6 +19,7 @@ __all__ = [
     "OPS_LOOKING",
     "OPS_OF_ONE",
     "OPS_SUBMIT",
+    "BillingOp",
     "Category",
     "ChatOp",
     "IdempotencyMode",
@@ -27,11 +29,14 @@ __all__ = [
     "Reason",
     "RetryAfterForm",
     "Strict",
+    "TaskOp",
     "UnitsText",
     "UsageKind",
 ]
 
-Op = Literal["submit", "poll", "result", "find", "cancel", "other", "reserve", "finalize", "look_up"]
+TaskOp = Literal["submit", "poll", "result", "find", "cancel", "other"]
+BillingOp = Literal["reserve", "finalize", "look_up", "other"]
+Op = Literal[TaskOp, BillingOp]
 ChatOp = Literal["chat", "embed", "models", "count", "other"]
 Reason = Literal[
     "insufficient_balance",
@@ -100,19 +105,20 @@ class Play(Strict):
     needs_wire: ClassVar[bool] = False  # only a server that can break connections can play it
 
 
+_UNITS = r"[0-9]+(\.[0-9]+)?"
+
+
 def _units(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f'an amount is text, such as "0.25", so that no float touches it; not {value!r}')
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        raise ValueError(f"{value!r} is not a decimal number") from None
-    if not number.is_finite() or number < 0 or abs(number.adjusted()) > 15:
+    if not re.fullmatch(_UNITS, value):
+        raise ValueError(f"{value!r} is not an amount: not a decimal number, zero or more, as 0.25 is")
+    if abs(Decimal(value).adjusted()) > 15:
         raise ValueError(f"{value!r} is not an amount: zero or more, below 10^15")
     return value
 
 
 UnitsText = Annotated[
-    str, BeforeValidator(_units), WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?$"})
+    str, BeforeValidator(_units), WithJsonSchema({"type": "string", "pattern": f"^{_UNITS}$"})
 ]
 """An exact, non-negative decimal number written as text."""

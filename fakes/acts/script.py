@@ -7,6 +7,7 @@ that is played, and what a draw depends on, is in `fakes.acts.player`.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from fakes.acts.answers import Latency
-from fakes.acts.play import ChatOp, Op, Strict
+from fakes.acts.play import BillingOp, ChatOp, Strict, TaskOp
 from fakes.acts.vocabulary import BillingDo, ChatDo, Do, ProviderDo
 from fakes.durations import DurationUs
 
@@ -22,12 +23,14 @@ __all__ = [
     "NO_ACTS",
     "Act",
     "BillingAct",
+    "BillingMatch",
     "ChatAct",
     "ChatMatch",
     "Match",
     "ProviderAct",
     "Script",
     "StageName",
+    "TaskMatch",
 ]
 
 StageName = Literal["queued", "running", "succeeded", "failed", "cancelled", "ended"]
@@ -37,9 +40,10 @@ class Match(Strict):
     """What a request must be; `path`, `nonce`, `key`, `account` and `task` may hold `*` and `?`.
 
     `key` is the idempotency key the request carries; `stage` the true stage of the task it is about.
+    Each kind of service says what its requests can be: an act for another kind's would never play.
     """
 
-    op: Op | None = None
+    op: str | None = None
     method: str | None = None
     path: str | None = None
     nonce: str | None = None
@@ -49,10 +53,22 @@ class Match(Strict):
     stage: StageName | None = None
 
 
+class TaskMatch(Match):
+    """What a request to a task provider must be."""
+
+    op: TaskOp | None = None
+
+
+class BillingMatch(Match):
+    """What a request to the billing service must be."""
+
+    op: BillingOp | None = None
+
+
 class ChatMatch(Match):
     """What a chat must be; `model`, which may hold `*` and `?`, and `stream` are what it asks for."""
 
-    op: ChatOp | None = None  # type: ignore[assignment]  # the ops of models are not those of tasks
+    op: ChatOp | None = None
     model: str | None = None
     stream: bool | None = None
 
@@ -74,8 +90,8 @@ class Act(Strict):
     chance: float | None = Field(default=None, ge=0, le=1)
 
     @property
-    def does(self) -> Do:
-        raise NotImplementedError
+    @abstractmethod
+    def does(self) -> Do: ...
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Act:
@@ -92,6 +108,7 @@ class Act(Strict):
 class ProviderAct(Act):
     """An act of a task provider."""
 
+    match: TaskMatch = TaskMatch()
     do: ProviderDo
 
     @property
@@ -113,6 +130,7 @@ class ChatAct(Act):
 class BillingAct(Act):
     """An act of the billing service."""
 
+    match: BillingMatch = BillingMatch()
     do: BillingDo
 
     @property

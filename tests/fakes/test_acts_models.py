@@ -104,6 +104,16 @@ def test_billing_knows_its_own_acts_only() -> None:
         Script.for_provider([{"do": {"applied_but_answer_lost": {}}}])
 
 
+def test_an_act_that_waits_for_a_request_its_service_never_gets_is_refused() -> None:
+    """It would never play, and a scenario would be green for nothing."""
+    with pytest.raises(ValidationError, match="submit"):
+        Script.for_provider([{"match": {"op": "reserve"}, "do": {"error": {}}}])
+    with pytest.raises(ValidationError, match="reserve"):
+        Script.for_billing([{"match": {"op": "submit"}, "do": {"error": {}}}])
+    with pytest.raises(ValidationError, match="embed"):
+        Script.for_chat([{"match": {"op": "submit"}, "do": {"error": {}}}])
+
+
 @pytest.mark.parametrize("model", [ProviderDo, BillingDo])
 def test_every_act_says_what_it_is(model: type[ProviderDo] | type[BillingDo]) -> None:
     """The schema carries each act's sentence, for editors and for the docs."""
@@ -121,6 +131,7 @@ def test_durations_are_text_in_the_schema() -> None:
     ("plan", "words"),
     [
         ({"units": "0.0000000001"}, "no whole number of nano-dollars"),
+        *(({"units": units}, "not a decimal") for units in ("1e3", "1_0", " 1", "-1", "NaN", "\u0661", "")),
         ({"takes": "soon"}, "not a duration"),
         ({"outcome": "perhaps"}, "success"),
         ({"price": "1"}, "price"),
