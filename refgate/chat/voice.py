@@ -133,6 +133,8 @@ async def attend(work: asyncio.Task[None], voice: Voice, receive: Receive) -> No
         voice.leave()
     except TimeoutError:
         return
-    except asyncio.CancelledError:
-        voice.leave()  # it is this request that ends; what is known of the call is still written down
+    except BaseException:
+        # It is this request that ends; what is known of the call is still written down. Whoever speaks on in
+        # this request speaks to nobody: there must not be two voices.
+        voice.leave()
         raise
