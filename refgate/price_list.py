@@ -73,7 +73,14 @@ class PriceList:
         return found if isinstance(found, Unpriced) else Cost(found[1].cost_nanos(usage), found[0])
 
     def hold_nanos(
-        self, model: str, at_us: int, *, input_tokens: int, output_tokens: int, until_us: int = 0
+        self,
+        model: str,
+        at_us: int,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        web_searches: int = 0,
+        until_us: int = 0,
     ) -> Cost | Unpriced:
         """No answer within these bounds costs more, at whatever price is in force before `until_us`. Raises
         BadUsage."""
@@ -83,7 +90,12 @@ class PriceList:
             return found
         prices = coming if isinstance(found, Unpriced) else [found, *coming]
         held = [
-            Cost(price.hold_nanos(input_tokens=input_tokens, output_tokens=output_tokens), from_us)
+            Cost(
+                price.hold_nanos(
+                    input_tokens=input_tokens, output_tokens=output_tokens, web_searches=web_searches
+                ),
+                from_us,
+            )
             for from_us, price in prices
         ]
         return max(held, key=lambda cost: cost.nanos)

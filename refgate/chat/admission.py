@@ -43,6 +43,7 @@ def admissible(works: ChatWorks, call: Call) -> None:
             places.values(),
             input_tokens=asked.input_bound,
             output_tokens=asked.output_bound,
+            web_searches=asked.searches_bound,
             at_us=call.created_us,
             until_us=call.deadline_us,
         )

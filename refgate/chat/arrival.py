@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from refgate.chat.outgoing import Outbox, outbox
 from refgate.chat.routes import Op, Route
-from refgate.chat.tokens import pointed_at, prompt_tokens
+from refgate.chat.tokens import pointed_at, prompt_tokens, searches
 from refgate.config.models import Model
 from refgate.config.settings import Caller, Settings
 from refgate.dialects.canonical import Malformed, Protocol, Untranslatable
@@ -77,6 +77,7 @@ class Asked:
     prompt_tokens: int  # an estimate
     input_bound: int
     output_bound: int
+    searches_bound: int
 
     @property
     def stream(self) -> bool:
@@ -107,6 +108,7 @@ async def arrive(settings: Settings, route: Route, knock: Knock, who: Visitor) -
         prompt_tokens=prompt_tokens(document),
         input_bound=len(body) + pointed_at(body, document),
         output_bound=(plain.max_tokens or declared.output_max) * plain.choices,
+        searches_bound=searches(document),
     )
 
 

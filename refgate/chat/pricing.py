@@ -51,6 +51,7 @@ def hold_nanos(
     *,
     input_tokens: int,
     output_tokens: int,
+    web_searches: int,
     at_us: int,
     until_us: int,
 ) -> int:
@@ -59,7 +60,12 @@ def hold_nanos(
     held = 0
     for model in set(models):
         cost = prices.hold_nanos(
-            model, at_us, until_us=until_us, input_tokens=input_tokens, output_tokens=output_tokens
+            model,
+            at_us,
+            until_us=until_us,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            web_searches=web_searches,
         )
         if isinstance(cost, Cost):
             held = max(held, cost.nanos)

@@ -25,7 +25,7 @@ from refgate.dialects.spoken import (
     ThoughtSigned,
 )
 
-__all__ = ["Tally", "pointed_at", "prompt_tokens"]
+__all__ = ["Tally", "pointed_at", "prompt_tokens", "searches"]
 
 _MESSAGE = 4
 _MEDIA = 85
@@ -44,6 +44,7 @@ _DATA = frozenset({"data", "url", "image_url", "file_data", "fileUri"})
 _POINTER_TOKENS = 16_384
 _POINTERS = (b'url"', b'file_id"', b'fileUri"', b'file_uri"')
 _KEPT = ("previous_response_id", "conversation", "prompt", "cachedContent", "cached_content")
+_SEARCHES = 10  # where a request sets no bound of its own
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9A-Fa-f])")
 
 
@@ -85,6 +86,17 @@ def pointed_at(body: bytes, document: Mapping[str, Any]) -> int:
         body = _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), body)
     pointers = sum(body.count(pointer) for pointer in _POINTERS)
     return _POINTER_TOKENS * (pointers + sum(document.get(name) is not None for name in _KEPT))
+
+
+def searches(document: Mapping[str, Any]) -> int:
+    """How often a request lets its provider search the web, which some bill by the search."""
+    tools = document.get("tools")
+    allowed = 0
+    for tool in tools if isinstance(tools, list) else ():
+        if isinstance(tool, dict) and str(tool.get("type")).startswith("web_search"):
+            most = tool.get("max_uses")
+            allowed += most if isinstance(most, int) and most > 0 else _SEARCHES
+    return allowed
 
 
 class Tally:

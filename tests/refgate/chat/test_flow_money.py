@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fakes.journal import Received
-from tests.refgate.chat_kit import ChatWorld, S, ask, played
+from tests.refgate.chat_kit import ChatWorld, S, ask, config, played
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -266,3 +266,19 @@ def test_a_pointer_is_held_for_however_it_is_spelled(tmp_path: Path) -> None:
         assert one <= other <= one + len(hidden) * 1000
 
     played(tmp_path, story)
+
+
+@pytest.mark.parametrize(("bound", "searches"), [({"max_uses": 3}, 3), ({}, 10), ({"max_uses": -1}, 10)])
+def test_searches_are_held_for(tmp_path: Path, bound: dict[str, int], searches: int) -> None:
+    """Where a model may search the web and each search has its fee: as often as its caller allows."""
+
+    async def story(world: ChatWorld) -> None:
+        tool = {"type": "web_search_20250305", "name": "web_search", **bound}
+        for tools in ([], [tool]):
+            await world.call("anthropic", model="of-rome", tools=tools)
+        plain, searching = [row["hold_nanos"] for row in await world.rows("chats")]
+        assert 0 <= searching - plain - searches * 10**7 < 10**6
+
+    prices = config()["prices"]
+    prices["claude-haiku-4-5"]["web_search"] = "0.01"
+    played(tmp_path, story, prices=prices)
