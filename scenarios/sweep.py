@@ -6,9 +6,7 @@ seed of each scenario is played twice and compared line by line: that is the che
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from scenarios.checks import Breach, Finding, Verdict, same_history
@@ -17,7 +15,8 @@ from scenarios.gateways import NoSuchGateway
 from scenarios.history import Unapplied
 from scenarios.model.scenario import Expect, Fault, Scenario
 from scenarios.report.stopwatch import Stopwatch
-from scenarios.run import Numbers, Run, play
+from scenarios.run import DETERMINISTIC, Numbers, Run, play
+from scenarios.workers import in_order
 from scenarios.world.doors import Gateway
 from scenarios.world.faults import DoesNotStart
 
@@ -27,7 +26,6 @@ __all__ = [
     "compare",
     "play_job",
     "played",
-    "processes",
     "refusal",
     "sweep",
 ]
@@ -50,6 +48,11 @@ class Job:
     digest: bool = True
     faults: tuple[Fault, ...] | None = None
     label: str = ""
+
+    @property
+    def compared(self) -> bool:
+        """Whether this run is judged by what another one of the same is like."""
+        return self.twice and DETERMINISTIC not in self.scenario.judge.skip
 
     @property
     def as_played(self) -> Scenario:
@@ -107,7 +110,7 @@ def play_job(job: Job) -> Played:
     except (DoesNotStart, NoSuchGateway) as refused:
         return refusal(job, str(refused), watch)
     more: tuple[Finding, ...] = ()
-    if job.twice:
+    if job.compared:
         again = play(job.scenario, job.seed, gateway=job.gateway, faults=job.faults, judged=False)
         more = (compare(run, again),)
     return played(job, run, watch, more)
@@ -167,20 +170,4 @@ def compare(one: Run, other: Run) -> Finding:
 
 def sweep(jobs: Sequence[Job], *, workers: int = 1) -> Iterator[Played]:
     """Every job's outcome, in the order of the jobs, whoever played it."""
-    if workers <= 1 or len(jobs) <= 1:
-        yield from map(play_job, jobs)
-        return
-    with ProcessPoolExecutor(max_workers=min(workers, len(jobs)), mp_context=processes()) as pool:
-        try:
-            yield from pool.map(play_job, jobs, chunksize=max(1, min(8, len(jobs) // (4 * workers))))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def processes() -> multiprocessing.context.BaseContext:
-    """Fresh interpreters that have imported everything once, where the system has them."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["scenarios.sweep", "scenarios.reference"])
-    return context
+    return in_order(play_job, jobs, workers=workers, at_once=max(1, min(8, len(jobs) // (4 * workers))))

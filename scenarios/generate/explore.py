@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import blake2b
@@ -25,7 +25,8 @@ from scenarios.generate.whole import scenarios, seeds
 from scenarios.model.scenario import Scenario, to_yaml
 from scenarios.report.crashfile import FOLDER, keep
 from scenarios.report.stopwatch import Stopwatch
-from scenarios.sweep import Job, Played, play_job, processes, refusal
+from scenarios.sweep import Job, Played, play_job, refusal
+from scenarios.workers import in_order
 from scenarios.world.doors import Gateway
 
 __all__ = [
@@ -178,17 +179,8 @@ def batches(examples: int, gateway: Gateway, *, first: int = 0, of: Of = "tasks"
 def explore(todo: Sequence[Batch], *, workers: int = 1, budget_s: float | None = None) -> Iterator[Hunted]:
     """Every batch's outcome, in order, as long as the budget lasts."""
     watch = Stopwatch()
-    if workers <= 1:
-        for batch in todo:
-            yield hunt(batch)
+    with closing(in_order(hunt, todo, workers=workers)) as hunts:
+        for hunted in hunts:
+            yield hunted
             if budget_s is not None and watch.seconds() > budget_s:
                 return
-        return
-    with ProcessPoolExecutor(max_workers=workers, mp_context=processes()) as pool:
-        try:
-            for hunted in pool.map(hunt, todo):
-                yield hunted
-                if budget_s is not None and watch.seconds() > budget_s:
-                    return
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)

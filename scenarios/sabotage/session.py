@@ -7,7 +7,6 @@ input is wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from scenarios.load import Loaded
@@ -20,7 +19,7 @@ from scenarios.sabotage.registry import HAZARDS, all_sabotages
 from scenarios.sabotage.report import Row, as_json, show
 from scenarios.sabotage.swap import Sabotage
 from scenarios.select import chosen
-from scenarios.sweep import processes
+from scenarios.workers import in_order
 
 __all__ = ["SEEDS", "run_sabotage", "wanted"]
 
@@ -78,12 +77,5 @@ def wanted(hazards: Sequence[str]) -> tuple[list[Sabotage], list[str]]:
 
 def _all(hunts: Sequence[Hunt], workers: int) -> Iterator[Hunted]:
     """What each hunt came to, in their order, whoever made it."""
-    if workers <= 1 or len(hunts) <= 1:
-        yield from map(hunted, hunts)
-        return
     # A sabotage is done to a whole process: each process makes one hunt at a time.
-    with ProcessPoolExecutor(max_workers=min(workers, len(hunts)), mp_context=processes()) as pool:
-        try:
-            yield from pool.map(hunted, hunts)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    return in_order(hunted, hunts, workers=workers)
