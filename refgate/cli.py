@@ -254,7 +254,7 @@ def _explore(
         _fail(f"{missing.name} is not installed: pip install 'refgate[generate]'")
     wanted = Wanted(examples=examples, budget_s=budget_s, seed=seed, workers=jobs, of=of)
     explored = run_explore(wanted, Reference(), Printer())
-    raise typer.Exit(1 if explored.broken else 0)
+    raise typer.Exit(explored.exit_code)
 
 
 _SABOTAGE_EXAMPLES = """

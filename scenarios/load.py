@@ -26,7 +26,7 @@ from scenarios.model.scenario import ChatTraffic, Scenario, TaskTraffic
 from scenarios.yamlish import Badly, Places, read
 from scenarios.yamlish import Path as Keys
 
-__all__ = ["Loaded", "find", "load", "load_text"]
+__all__ = ["Loaded", "find", "load", "load_data", "load_text"]
 
 _FILES_MAX = 10_000
 
@@ -76,6 +76,13 @@ def load_text(text: str, *, source: str = "<text>", folder: Path | None = None) 
         raise BadScenario([Problem(source, broken.line, "", broken.problem)]) from broken
     if not isinstance(data, dict):
         raise BadScenario([Problem(source, 1, "", "a scenario is a mapping that begins with about:")])
+    return load_data(data, places, source=source, folder=folder)
+
+
+def load_data(
+    data: dict[str, Any], places: Places, *, source: str = "<text>", folder: Path | None = None
+) -> Scenario:
+    """The same of what was read already."""
     problems: list[Problem] = []
     _read_config(data, folder, source, places, problems)
     try:

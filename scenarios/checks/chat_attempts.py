@@ -21,7 +21,7 @@ _EARLY = frozenset({"unauthorized", "forbidden", "no_money"})
 _OUTPUT = ("output", "reasoning")
 
 
-@check("attempts-bounded", "routing")
+@check("attempts-bounded", "routing", of_chats=True)
 def attempts_bounded(history: History, declared: Declared, tally: Tally) -> None:
     """One call makes at most as many attempts as are declared, those of the emergency lane counted apart,
     whatever the failures; and no backend hears more of a question than its callers' requests allow."""

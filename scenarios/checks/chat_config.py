@@ -22,7 +22,7 @@ _GIVEN_UP = "debug-given-up"
 _ROOM_US = 1_500_000  # the way there and back, and what a row takes to be written
 
 
-@check("config-is-live", "record")
+@check("config-is-live", "record", of_chats=True)
 def config_is_live(history: History, declared: Declared, tally: Tally) -> None:
     """What is declared has its effect where a run reaches it: an attempt that ends by its time ends by one
     of the declared times; a model without a price is not called where that is declared; an answer is asked

@@ -23,7 +23,7 @@ _UNREADABLE = ("malformed", "no_finish")
 """Acts after which a stream has no end that could be believed."""
 
 
-@check("stream-parity", "money")
+@check("stream-parity", "money", of_chats=True)
 def stream_parity(history: History, declared: Declared, tally: Tally) -> None:
     """The same tokens of the same model cost the same, whether streamed or not, and in whichever protocol
     they were asked for and told."""
@@ -65,7 +65,7 @@ def _same(work: Work, attempt: Attempt, chat: DeclaredChat, epoch_us: int) -> Ha
     return ended.model, tariffs[0].from_us, counts
 
 
-@check("disconnect-policy-kept", "money")
+@check("disconnect-policy-kept", "money", of_chats=True)
 def disconnect_policy_kept(history: History, declared: Declared, tally: Tally) -> None:
     """A caller who left pays no less than what was delivered to him costs, and no more than all that was
     generated, or than the hold where it had to be estimated: the row says that he left. Where streams are

@@ -20,7 +20,7 @@ __all__ = ["CHECKS", "rate_within_limit"]
 _MINUTE_US = 60_000_000
 
 
-@check("rate-within-limit", "routing")
+@check("rate-within-limit", "routing", of_chats=True)
 def rate_within_limit(history: History, declared: Declared, tally: Tally) -> None:
     """In no minute does a process send a backend more calls than its declared rate, nor any call once what
     the minute's calls have used reaches its declared tokens; nor more calls for a model through the

@@ -29,7 +29,7 @@ _NOT_WHOLE = frozenset(
 """Ends, in each protocol's word, of answers that another time would be other ones."""
 
 
-@check("requests-logged", "record")
+@check("requests-logged", "record", of_chats=True)
 def requests_logged(history: History, declared: Declared, tally: Tally) -> None:
     """Every request to a route of chat that was answered, a refused one too, has exactly one row in the
     request log, with its true status, account and charge, also through a crash and an outage of the store,
@@ -103,7 +103,7 @@ def _judge_debug(history: History, body_max: int, tally: Tally) -> None:
             tally.breach(f"a body of {len(row['body'])} is kept, and {body_max} is declared", observed)
 
 
-@check("cache-honest", "record")
+@check("cache-honest", "record", of_chats=True)
 def cache_honest(history: History, declared: Declared, tally: Tally) -> None:
     """An answer from the cache is a whole, successful one that the same account was given for the very same
     question not longer ago than declared, a question that left nothing to chance: no backend works for it,

@@ -27,7 +27,7 @@ _LATE_US = 1_000_000  # so close to its deadline a call may end
 _CLOCK_US = 1_000  # a timer is due at a whole millisecond
 
 
-@check("cooldown-respected", "routing")
+@check("cooldown-respected", "routing", of_chats=True)
 def cooldown_respected(history: History, declared: Declared, tally: Tally) -> None:
     """After a refusal for too many requests a process leaves the backend alone for at least as long as it
     was asked to, and at least the declared time, which grows with refusals in a row; so it does after any
@@ -87,7 +87,7 @@ def _asks_for_a_pause(attempt: Attempt, epoch_us: int) -> bool:
     return refused(attempt) or ((answered.status or 0) >= 500 and hint_us(answered, epoch_us) > 0)
 
 
-@check("fallback-in-order", "routing")
+@check("fallback-in-order", "routing", of_chats=True)
 def fallback_in_order(history: History, declared: Declared, tally: Tally) -> None:
     """A pool serves only when no backend of an earlier one was eligible or untried in this call, and no
     backend is tried again right after it failed while another is eligible; nor is a call given up whose
@@ -194,7 +194,7 @@ def _surely_free(name: str, process: str, at_us: int, health: Health, chat: Decl
     return True
 
 
-@check("traffic-returns", "routing")
+@check("traffic-returns", "routing", of_chats=True)
 def traffic_returns(history: History, declared: Declared, tally: Tally) -> None:
     """Once the failures of a model's first pool are as old as its cooldowns and breakers can last, calls go
     to it again, also where a probe hung or was called off. Those who wait or rest do not come back all in

@@ -23,7 +23,7 @@ _CUT_SHORT = frozenset({"length", "max_tokens", "MAX_TOKENS", "incomplete"})
 """Ends, in each protocol's word, after which what was said need not be whole."""
 
 
-@check("never-restarts", "streams")
+@check("never-restarts", "streams", of_chats=True)
 def never_restarts(history: History, declared: Declared, tally: Tally) -> None:
     """Once a caller has heard a token, no other attempt speaks in the answer, and none is made for it."""
     if declared.chat is None:
@@ -145,7 +145,7 @@ def silence(history: History, declared: Declared, tally: Tally) -> None:
             )
 
 
-@check("cancel-reaches-upstream", "streams")
+@check("cancel-reaches-upstream", "streams", of_chats=True)
 def cancel_reaches_upstream(history: History, declared: Declared, tally: Tally) -> None:
     """After a caller has left, the backend's stream ends within the declared time: at once where that is the
     policy, else once it is read to its end, and no later than the drain may take."""

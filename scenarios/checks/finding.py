@@ -61,15 +61,21 @@ Function = Callable[["History", "Declared"], Finding]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One promise: its name, its theme, its public statement, and the function that judges it."""
+    """One promise: its name, its theme, its public statement, and the function that judges it.
+
+    `of_chats`: without a model there is nothing that it could judge.
+    """
 
     name: str
     theme: str
     statement: str
     function: Function
+    of_chats: bool = False
 
 
-def check(name: str, theme: str) -> Callable[[Callable[[History, Declared, Tally], None]], Check]:
+def check(
+    name: str, theme: str, *, of_chats: bool = False
+) -> Callable[[Callable[[History, Declared, Tally], None]], Check]:
     """Makes a check of a function that walks a history with a `Tally`; its docstring is the statement."""
 
     def made(walk: Callable[[History, Declared, Tally], None]) -> Check:
@@ -78,7 +84,7 @@ def check(name: str, theme: str) -> Callable[[Callable[[History, Declared, Tally
             walk(history, declared, tally)
             return tally.finding()
 
-        return Check(name, theme, " ".join((walk.__doc__ or "").split()), function)
+        return Check(name, theme, " ".join((walk.__doc__ or "").split()), function, of_chats)
 
     return made
 

@@ -15,7 +15,9 @@ from scenarios.model.scenario import to_yaml
 from scenarios.report.console import Printer
 from scenarios.report.crashfile import FOLDER, keep
 from scenarios.report.stopwatch import Stopwatch
+from scenarios.report.summary import exit_code
 from scenarios.report.words import seconds
+from scenarios.sweep import Played
 from scenarios.world.doors import Gateway
 
 __all__ = ["Explored", "Wanted", "run_explore"]
@@ -49,6 +51,7 @@ class Explored:
     wall_s: float = 0.0
     holds: Counter[str] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
+    failed: list[Played] = field(default_factory=list)
 
     def add(self, hunted: Hunted) -> None:
         self.examples += hunted.examples
@@ -56,11 +59,18 @@ class Explored:
         self.virtual_us += hunted.virtual_us
         self.holds.update(hunted.holds)
         self.broken.update(one.check for one in hunted.found)
+        self.failed += [one.played for one in hunted.found]
 
     @property
-    def untested(self) -> list[str]:
-        """Promises that no example reached. Few examples are played twice, so that one may be missing."""
-        return [one.name for one in all_checks() if not self.holds[one.name]]
+    def exit_code(self) -> int:
+        """As of every command: 1 where a promise is broken, 2 where only a check or the world failed."""
+        return exit_code(self.failed)
+
+    def untested(self, of: Of) -> list[str]:
+        """Promises that no example reached, of those that such examples can reach. Few examples are played
+        twice, so that one may be missing."""
+        judged = (one for one in all_checks() if of != "tasks" or not one.of_chats)
+        return [one.name for one in judged if not self.holds[one.name]]
 
 
 def run_explore(wanted: Wanted, gateway: Gateway, printer: Printer) -> Explored:
@@ -80,8 +90,8 @@ def run_explore(wanted: Wanted, gateway: Gateway, printer: Printer) -> Explored:
         f"{total.examples} drawn scenarios, {total.requests} requests, {seconds(total.virtual_us)} simulated "
         f"in {total.wall_s:.1f}s ({speed:.1f} a second)"
     )
-    if total.untested:
-        printer.note(f"untested: {', '.join(total.untested)}")
+    if untested := total.untested(wanted.of):
+        printer.note(f"untested: {', '.join(untested)}")
     return total
 
 

@@ -13,8 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from scenarios.load import load_text
-from scenarios.mistakes import BadScenario, Problem
+from scenarios.load import load, load_data
+from scenarios.mistakes import BadScenario, Problem, at_keys
 from scenarios.model.scenario import Scenario
 from scenarios.sweep import Played
 from scenarios.yamlish import Badly, read, write
@@ -73,14 +73,24 @@ def take_up(path: Path) -> Kept:
         raise BadScenario([Problem(str(path), 1, "", f"cannot be read: {broken}")]) from broken
     except Badly as broken:
         raise BadScenario([Problem(str(path), broken.line, "", broken.problem)]) from broken
-    said = data.pop(_KEY, {}) if isinstance(data, dict) else {}
-    if not isinstance(said, dict) or not isinstance(said.get("seed", 0), int):
-        raise BadScenario([Problem(str(path), places.get((_KEY,), 1), _KEY, "names a seed and versions")])
-    text = write(data) if said else path.read_text(encoding="utf-8")
-    scenario = load_text(text, source=str(path), folder=path.parent)
-    then = said.get("versions") or {}
+    if not isinstance(data, dict) or _KEY not in data:
+        return Kept(path.stem, load(path).scenario, None, (), ())
+    said = data.pop(_KEY)
+    if not _is_said(said):
+        message = "names a seed, what was broken, and versions"
+        raise BadScenario([at_keys(str(path), places, (_KEY,), message)])
+    scenario = load_data(data, places, source=str(path), folder=path.parent)
+    then = said.get("versions", {})
     differs = [
         f"{name} {then[name]} → {now}" for name, now in versions().items() if then.get(name, now) != now
     ]
     name = str(said.get("name", path.stem))
-    return Kept(name, scenario, said.get("seed"), tuple(map(str, said.get("broken") or ())), tuple(differs))
+    return Kept(name, scenario, said.get("seed"), tuple(map(str, said.get("broken", ()))), tuple(differs))
+
+
+def _is_said(said: object) -> bool:
+    """Whether this is what `keep` writes beside a scenario, or less."""
+    kinds = {"seed": int, "broken": list, "versions": dict}
+    return isinstance(said, dict) and all(
+        isinstance(said[name], kind) for name, kind in kinds.items() if name in said
+    )

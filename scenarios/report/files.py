@@ -13,7 +13,7 @@ from scenarios.report.summary import Sum
 from scenarios.report.words import at, words
 from scenarios.sweep import Played
 
-__all__ = ["as_json", "as_junit", "write_json", "write_junit"]
+__all__ = ["as_json", "as_junit", "unwritable", "write_json", "write_junit"]
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -110,6 +110,16 @@ def _proof(one: Played) -> str:
 def _clean(text: str) -> str:
     """Without the characters that XML cannot hold."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def unwritable(path: Path) -> str | None:
+    """Why no report can be written there; None where one can. Asked before hours are spent on it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a").close()
+    except OSError as error:
+        return f"a report cannot be written to {path}: {error.strerror}"
+    return None
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

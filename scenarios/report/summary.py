@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from scenarios.checks import Finding, Verdict
 from scenarios.sweep import Played
 
-__all__ = ["FileSum", "Sum"]
+__all__ = ["FileSum", "Sum", "exit_code"]
+
+
+def exit_code(failed: Iterable[Played]) -> int:
+    """0: all holds. 1: something is broken. 2: a check failed itself, or the input is wrong."""
+    found = list(failed)
+    if any(played.broken or played.unmet for played in found):
+        return 1
+    return 2 if found else 0
 
 
 @dataclass(slots=True)
@@ -55,7 +63,8 @@ class Sum:
         self.verdicts.setdefault(finding.check, Counter())[finding.verdict] += 1
         one = self.files[played.path or played.name]
         if finding.verdict is Verdict.BROKEN:
-            one.failed = [item for item in one.failed if item.seed != played.seed] + [played]
+            run = (played.seed, played.label)
+            one.failed = [item for item in one.failed if (item.seed, item.label) != run] + [played]
 
     @property
     def runs(self) -> int:
@@ -78,9 +87,5 @@ class Sum:
         """Invariants that no run of all reached."""
         return [name for name, seen in self.verdicts.items() if set(seen) == {Verdict.UNTESTED}]
 
-    def exit_code(self, failed: Iterable[Played] | None = None) -> int:
-        """0: all holds. 1: something is broken. 2: a check failed itself, or the input is wrong."""
-        every = list(self.failed if failed is None else failed)
-        if any(played.broken or played.unmet for played in every):
-            return 1
-        return 2 if every else 0
+    def exit_code(self) -> int:
+        return exit_code(self.failed)

@@ -17,7 +17,7 @@ from scenarios.report.console import Printer
 from scenarios.report.crashfile import keep, take_up, versions
 from scenarios.run import Numbers, play
 from scenarios.select import SUITE
-from scenarios.session import Wish, run
+from scenarios.session import Wish, replay, run
 from scenarios.sweep import Job, compare, play_job
 from tests.scenarios.toy_gateway import CONFIG, Toy
 
@@ -110,9 +110,10 @@ def test_a_kept_failure_stands_on_its_own(tmp_path: Path):
 def test_a_kept_failure_that_was_spoilt(tmp_path: Path):
     """What is no seed is told as such."""
     path = tmp_path / "x.yaml"
-    path.write_text((DATA / "holds.yaml").read_text() + "failed: {seed: many}\n")
-    with pytest.raises(BadScenario, match="names a seed"):
-        take_up(path)
+    for said in ("{seed: many}", "3", "{broken: x}", "{seed: 1, versions: [a]}"):
+        path.write_text((DATA / "holds.yaml").read_text() + f"failed: {said}\n")
+        with pytest.raises(BadScenario, match="names a seed"):
+            take_up(path)
 
 
 def test_versions_name_what_a_replay_hangs_on():
@@ -145,4 +146,41 @@ def test_what_differs_elsewhere_is_told(tmp_path: Path, monkeypatch):
     code = run([file], wish, Reference(), Printer(Console(file=out, width=200, highlight=False)))
     assert code == 1
     assert "a fresh process with another hash seed has another history" in out.getvalue()
-    assert take_up(tmp_path / "one-0.yaml").broken == ("deterministic",)
+    kept = take_up(tmp_path / "one-0.yaml")
+    assert kept.broken == ("deterministic",)
+    printer = Printer(Console(file=out, width=200, highlight=False))
+    assert replay(kept, Reference(), printer, seed=None, timeline=False) == 1
+    assert "FAILED one" in out.getvalue()
+    monkeypatch.undo()
+    assert replay(kept, Reference(), printer, seed=None, timeline=False) == 0
+    assert "FIXED one" in out.getvalue()
+
+
+def test_what_is_skipped_is_not_compared_either():
+    """`deterministic` is a check like any other."""
+    skipping = scenario(judge={"skip": ["deterministic"]})
+    played = play_job(Job("one", None, skipping, 0, Toy(), twice=True))
+    assert "deterministic" not in {one.check for one in played.findings}
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_played(tmp_path: Path):
+    """With the path and why; a folder that is missing is made."""
+    (tmp_path / "here").write_text("")
+    out = io.StringIO()
+    printer = Printer(Console(file=out, width=200, highlight=False))
+    file = load(DATA / "holds.yaml")
+    assert run([file], Wish(json=tmp_path / "here" / "o.json"), Reference(), printer) == 2
+    assert (
+        "nothing was played: a report cannot be written" in out.getvalue() and "holds" not in out.getvalue()
+    )
+    assert run([file], Wish(json=tmp_path / "new" / "o.json"), Reference(), printer) == 0
+    assert (tmp_path / "new" / "o.json").read_text().startswith("{")
+
+
+def test_a_shortened_failure_tells_its_own_lines(tmp_path: Path):
+    """A person edits it: a mistake is told where the person made it."""
+    path = tmp_path / "x.yaml"
+    path.write_text("failed: {seed: 1}\n\n\n" + (DATA / "holds.yaml").read_text() + "settel: 5m\n")
+    last = len(path.read_text().splitlines())
+    with pytest.raises(BadScenario, match=rf"x\.yaml:{last}: settel: no such field"):
+        take_up(path)

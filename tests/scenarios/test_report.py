@@ -14,6 +14,7 @@ import scenarios.history
 from fakes.journal import Fact
 from scenarios.checks import Breach, Finding, Verdict
 from scenarios.expect import Expectation
+from scenarios.generate.session import Explored
 from scenarios.history import Got, Sent
 from scenarios.report.console import Printer
 from scenarios.report.files import as_json, as_junit, write_json, write_junit
@@ -183,6 +184,34 @@ def test_exit_codes(runs, code):
     for one in runs:
         total.add(one)
     assert total.exit_code() == code
+
+
+def test_what_another_process_finds_is_told_of_its_own_run():
+    """A failure at another place of the same seed stays one."""
+    total, here, there = (
+        Sum(),
+        played(0, HOLDS),
+        dataclasses.replace(played(0, BROKEN), label="gateway-0 await 3"),
+    )
+    for one in (here, there):
+        total.add(one)
+    differs = dataclasses.replace(here, findings=(*here.findings, BROKEN))
+    total.find(differs, BROKEN)
+    assert total.failed == [there, differs]
+
+
+def test_exploring_tells_what_its_examples_could_have_reached():
+    """Examples of tasks alone reach no promise about chats; and codes are those of every command."""
+    explored = Explored()
+    assert "stream-parity" not in explored.untested("tasks") and "failure-is-free" in explored.untested(
+        "tasks"
+    )
+    assert "stream-parity" in explored.untested("chat") and "stream-parity" in explored.untested("all")
+    assert explored.exit_code == 0
+    explored.failed.append(played(0, refused="no"))
+    assert explored.exit_code == 2
+    explored.failed.append(played(0, BROKEN))
+    assert explored.exit_code == 1
 
 
 def test_json_and_junit_are_whole(tmp_path):
