@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 __all__ = [
     "Document",
-    "Embeddings",
     "Format",
     "Malformed",
     "Media",
@@ -191,14 +190,3 @@ class Request:
     stream: bool = False
     include_usage: bool = False  # a chat caller's wish to see usage at the end of a stream
     sent: tuple[str, ...] = ()  # names of the caller's top-level fields, for refusals in its own words
-
-
-@dataclass(frozen=True, slots=True)
-class Embeddings:
-    """One embeddings call: texts, or lists of token numbers."""
-
-    model: str
-    inputs: tuple[str | tuple[int, ...], ...]
-    dimensions: int | None = None
-    encoding: Literal["float", "base64"] = "float"
-    user: str | None = None

@@ -168,20 +168,11 @@ _GEMINI: dict[str, Meaning] = {
     "generationConfig.modelSelectionConfig": "which model answers is for the gateway to choose",
 }
 
-_EMBEDDINGS: dict[str, Meaning] = {
-    "model": ("model",),
-    "input": ("inputs",),
-    "dimensions": ("dimensions",),
-    "encoding_format": ("encoding",),
-    "user": ("user",),
-}
-
 FIELDS: Mapping[Protocol, Mapping[str, Meaning]] = {
     Protocol.OPENAI_CHAT: _CHAT,
     Protocol.OPENAI_RESPONSES: _RESPONSES,
     Protocol.ANTHROPIC: _ANTHROPIC,
     Protocol.GEMINI: _GEMINI,
-    Protocol.OPENAI_EMBEDDINGS: _EMBEDDINGS,
 }
 """What each caller's field means. Inside messages and tools the readers refuse what they cannot name.
 

@@ -12,7 +12,6 @@ from google.genai import types
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
-from openai.types.embedding_create_params import EmbeddingCreateParams
 from openai.types.responses.response_create_params import ResponseCreateParamsStreaming
 
 from refgate.dialects.canonical import Malformed, Protocol, Untranslatable
@@ -222,7 +221,6 @@ def test_every_field_is_carried_or_refused(source: Protocol, target: Protocol, n
         (Protocol.OPENAI_CHAT, CompletionCreateParamsStreaming),
         (Protocol.OPENAI_RESPONSES, ResponseCreateParamsStreaming),
         (Protocol.ANTHROPIC, MessageCreateParamsStreaming),
-        (Protocol.OPENAI_EMBEDDINGS, EmbeddingCreateParams),
     ],
 )
 def test_the_table_knows_every_field_of_the_vendors_sdk(source: Protocol, params: type) -> None:

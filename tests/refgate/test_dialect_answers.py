@@ -12,9 +12,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion
 
-from refgate.dialects.canonical import Malformed, Protocol, Refusal, Text, Thinking, ToolCall, Untranslatable
-from refgate.dialects.embeddings import read_request as read_embeddings_request
-from refgate.dialects.embeddings import write_request as write_embeddings_request
+from refgate.dialects.canonical import Protocol, Refusal, Text, Thinking, ToolCall
 from refgate.dialects.registry import read_answer, stream_reader, stream_writer, write_answer
 from refgate.dialects.spoken import (
     Answer,
@@ -752,36 +750,11 @@ def test_pieces_arrive_when_they_are_said() -> None:
             assert b"city" in writer.write(CallSaid(0, '{"city"'))
 
 
-def test_embeddings_go_out_as_they_came() -> None:
-    """Texts or token numbers, one or several; the SDK's wish for base64 is the provider's to fulfil."""
-    body = {"model": "m", "input": ["a", [1, 2]], "encoding_format": "base64", "dimensions": 3, "user": "u"}
-    request = read_embeddings_request(body)
-    assert write_embeddings_request(request, "theirs") == {**body, "model": "theirs"}
-    assert write_embeddings_request(read_embeddings_request({"model": "m", "input": [1, 2]}), "t")[
-        "input"
-    ] == [1, 2]
+def test_an_answer_of_vectors_is_read_for_its_figures() -> None:
+    """Nothing comes out but vectors, which are not looked at."""
     answer = whole(
         Protocol.OPENAI_EMBEDDINGS,
         {"model": "served", "data": [{}], "usage": {"prompt_tokens": 8, "total_tokens": 8}},
     )
     assert isinstance(answer, Answer)
     assert (answer.model, answer.usage) == ("served", Usage(input=8))
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"input": None},
-        {"input": []},
-        {"input": [1, "a", True]},
-        {"input": [[]]},
-        {"input": [-1]},
-        {"dimensions": 0},
-    ],
-)
-def test_embeddings_that_make_no_sense_are_refused(fields: dict[str, Any]) -> None:
-    """Before anything is sent."""
-    with pytest.raises(Malformed):
-        read_embeddings_request({"model": "m", "input": "x", **fields})
-    with pytest.raises(Untranslatable):
-        read_embeddings_request({"model": "m", "input": "x", "new": 1})
