@@ -6,7 +6,7 @@ A call is one submit of one caller: its row is made before anybody outside hears
 deleted. Every move is a compare-and-set in the store ("from one of these states to that one"), so
 that of any number of tasks, replicas and restarts exactly one makes it.
 
-Rule 1: nothing here does the moving; the store does, and asks `may` first.
+Rule 1: nothing here does the moving; the store does, from the states that `before` names and no others.
 Rule 2: money moves only out of `FINALIZING`, and only by the intent written in the same transaction
         as the move into it.
 Rule 3: `UNKNOWN` is not a verdict. A call leaves it when the provider's truth is known, or by the
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["LEASED", "MOVES", "OPEN", "TERMINAL", "Outcome", "State", "before", "may"]
+__all__ = ["MOVES", "TERMINAL", "Outcome", "State", "before"]
 
 
 class State(StrEnum):
@@ -53,17 +53,8 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 TERMINAL = frozenset(state for state, nexts in MOVES.items() if not nexts)
-OPEN = frozenset(MOVES) - TERMINAL
-
-LEASED = frozenset({_S.NEW, _S.RESERVED, _S.SUBMITTING})
-"""States in which a live request handler is at work; a lease says how long the sweeper keeps off."""
-
-
-def may(here: State, there: State) -> bool:
-    """Whether the table allows the move."""
-    return there in MOVES[here]
 
 
 def before(there: State) -> tuple[State, ...]:
     """The states from which the table allows the move."""
-    return tuple(here for here in State if may(here, there))
+    return tuple(here for here in State if there in MOVES[here])

@@ -23,7 +23,7 @@ from refgate.ledger.cadence import Cadence
 from refgate.ledger.housekeeping import Housekeeping
 from refgate.ledger.keys import finalize_key, reserve_key
 from refgate.ledger.records import Fresh, Hold, InFlight, KeyReused, Refused, Replay, Verdict
-from refgate.ledger.states import OPEN, TERMINAL, Outcome, State, may
+from refgate.ledger.states import MOVES, TERMINAL, Outcome, State
 from refgate.store.sqlite import SqliteStore
 from tests.refgate.ledger_kit import CommitFault, Cut, File, attempt, drive, new_call
 
@@ -231,7 +231,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return str(hold_id)
 
     def _reserved(self, replica: int, call_id: str, call: ModelCall, *, hold_id: str | None) -> None:
-        moves = may(call.state, State.RESERVED)
+        moves = State.RESERVED in MOVES[call.state]
 
         def effect() -> None:
             if moves:
@@ -254,7 +254,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self._reject(replica, *self._pick(pick, State.NEW))
 
     def _reject(self, replica: int, call_id: str, call: ModelCall) -> None:
-        moves = may(call.state, State.REJECTED)
+        moves = State.REJECTED in MOVES[call.state]
 
         def effect() -> None:
             if moves:
@@ -281,7 +281,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self._move(replica, work, call, State.UNKNOWN)
 
     def _move(self, replica: int, work: Coroutine[Any, Any, bool], call: ModelCall, to: State) -> None:
-        moves = may(call.state, to)
+        moves = to in MOVES[call.state]
 
         def effect() -> None:
             if moves:
@@ -294,7 +294,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def start(self, replica: int, pick: int, task: str) -> None:
         call_id, call = self._pick(pick, State.SUBMITTING, State.UNKNOWN)
         taken = any(other.task == task for other in self.model.calls.values() if other is not call)
-        moves = not taken and may(call.state, State.RUNNING)
+        moves = not taken and State.RUNNING in MOVES[call.state]
         found_late = not taken and call.outcome is Outcome.EXPIRED and call.task is None
 
         def effect() -> None:
@@ -320,7 +320,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def claim(self, replica: int, pick: int, amount: int, outcome: Outcome, answered: bool) -> None:
         call_id, call = self._pick(pick, State.RUNNING, State.UNKNOWN, State.SUBMITTING, State.RESERVED)
         amount = amount if outcome is Outcome.SUCCESS else 0
-        moves = may(call.state, State.FINALIZING)
+        moves = State.FINALIZING in MOVES[call.state]
 
         def effect() -> None:
             if moves:
@@ -517,7 +517,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for call_id, call in list(self.model.calls.items()):
             if call.state is State.NEW:
                 self._reject(0, call_id, call)
-            elif call.state in OPEN - {State.FINALIZING}:
+            elif call.state not in TERMINAL | {State.FINALIZING}:
                 verdict = Verdict(0, Outcome.EXPIRED, "end")
                 work = self.replicas[0][0].claim(
                     call_id, verdict, intent_id=self._id("i"), now_us=self.now_us
