@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from fakes.asgi import Reply, Request, json_reply
 from fakes.chat.anthropic_stream import AnthropicStream, stop_of
-from fakes.chat.asked import Asked, Prompt, at_least_one, fields_of, items_of, nonce_in
+from fakes.chat.asked import Asked, Prompt, at_least_one, fields_of, items_of, model_named, nonce_in
 from fakes.chat.buckets import Level
 from fakes.chat.completion import Part
 from fakes.chat.dialect import ChatDialect, Event, Refusal, View, Words, named_event, seconds
@@ -73,7 +73,7 @@ class Anthropic(ChatDialect):
         if request.method != "GET" or request.header("anthropic-version") is None:
             return None
         if request.path == "/v1/models" or request.path.startswith("/v1/models/"):
-            return Asked(op="models", model=request.path.removeprefix("/v1/models").strip("/") or None)
+            return Asked(op="models", model=model_named(request.path))
         return None
 
     def _read_message(self, request: Request, *, count: bool) -> Asked:
@@ -122,8 +122,14 @@ class Anthropic(ChatDialect):
             case _:
                 return named_event("error", _error(words))
 
-    def answer_headers(self, request_id: str, levels: Mapping[str, Level], wall_us: int) -> Headers:
-        headers = [("request-id", request_id), ("anthropic-organization-id", "org-fake")]
+    def answer_headers(
+        self, request_id: str, levels: Mapping[str, Level], wall_us: int, took_us: int
+    ) -> Headers:
+        headers = [
+            ("request-id", request_id),
+            ("anthropic-organization-id", "org-fake"),
+            ("anthropic-workspace-id", "wrkspc-fake"),
+        ]
         for name, level in levels.items():
             headers += [
                 (f"anthropic-ratelimit-{name}-limit", str(level.limit)),

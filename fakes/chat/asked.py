@@ -9,8 +9,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
-__all__ = ["IMAGE_TOKENS", "Asked", "Prompt", "at_least_one", "fields_of", "items_of", "nonce_in"]
+__all__ = [
+    "IMAGE_TOKENS",
+    "Asked",
+    "Prompt",
+    "at_least_one",
+    "fields_of",
+    "items_of",
+    "model_named",
+    "nonce_in",
+]
 
 IMAGE_TOKENS = 85
 _MESSAGE_TOKENS = 4
@@ -77,6 +87,11 @@ def items_of(value: object) -> list[Any]:
 def at_least_one(value: object) -> bool:
     """Whether this is a whole number above zero; `true` is none."""
     return type(value) is int and value >= 1
+
+
+def model_named(path: str) -> str | None:
+    """The model of `/v1/models/{model}`, whose name may hold a slash; None for the whole listing."""
+    return unquote(path.removeprefix("/v1/models").strip("/")) or None
 
 
 def nonce_in(prompt: Prompt, *given: object) -> str | None:

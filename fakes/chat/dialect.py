@@ -177,8 +177,10 @@ class ChatDialect(ABC):
     def usage(self, tokens: Tokens) -> dict[str, Any]:
         """The usage of so many tokens, in the vendor's own terms."""
 
-    def answer_headers(self, request_id: str, levels: Mapping[str, Level], wall_us: int) -> Headers:
-        """What every answer carries: the id of the request, and how the rate limits stand."""
+    def answer_headers(
+        self, request_id: str, levels: Mapping[str, Level], wall_us: int, took_us: int
+    ) -> Headers:
+        """What every answer carries: the id of the request, how the rate limits stand, how long it took."""
         return ()
 
     def wait_headers(self, wait_us: int) -> Headers:

@@ -52,7 +52,8 @@ class Gemini(ChatDialect):
         if request.method == "GET" and (listed := _MODELS.fullmatch(request.path)):
             if self._key(request) is None:
                 return None
-            return Asked(op="models", model=listed.group(1))
+            name = listed.group(1)
+            return Asked(op="models", model=unquote(name) if name else None)
         called = _PATH.fullmatch(request.path)
         if called is None or request.method != "POST":
             return None
@@ -103,7 +104,7 @@ class Gemini(ChatDialect):
         candidates = tokens.output_text + tokens.output_audio
         usage: dict[str, Any] = {
             "promptTokenCount": tokens.input_total,
-            "candidatesTokenCount": candidates,
+            **({"candidatesTokenCount": candidates} if candidates else {}),  # protobuf leaves a zero out
             "totalTokenCount": tokens.input_total + candidates + tokens.output_reasoning,
             "promptTokensDetails": [
                 {"modality": "TEXT", "tokenCount": tokens.input_total - tokens.input_audio}

@@ -91,11 +91,14 @@ class OpenAI(ChatDialect):
             case _:
                 return data_line({"error": self._error(words)})
 
-    def answer_headers(self, request_id: str, levels: Mapping[str, Level], wall_us: int) -> Headers:
+    def answer_headers(
+        self, request_id: str, levels: Mapping[str, Level], wall_us: int, took_us: int
+    ) -> Headers:
         headers = [
             ("x-request-id", request_id),
             ("openai-version", "2020-10-01"),
             ("openai-organization", "org-fake"),
+            ("openai-processing-ms", str(took_us // 1_000)),
         ]
         for name in ("requests", "tokens"):
             if (level := levels.get(name)) is not None:

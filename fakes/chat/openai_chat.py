@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from fakes.asgi import Request
 from fakes.chance import chance
-from fakes.chat.asked import Asked, Prompt, at_least_one, fields_of, items_of, nonce_in
+from fakes.chat.asked import Asked, Prompt, at_least_one, fields_of, items_of, model_named, nonce_in
 from fakes.chat.completion import Part, grouped
 from fakes.chat.dialect import Emitted, Event, View, data_line
 from fakes.chat.openai import OpenAI, read_content
@@ -165,7 +165,7 @@ def openai_models(request: Request) -> Asked | None:
         return None
     if request.header("anthropic-version") or request.header("x-goog-api-key"):
         return None
-    return Asked(op="models", model=request.path.removeprefix("/v1/models").strip("/") or None)
+    return Asked(op="models", model=model_named(request.path))
 
 
 def _wrong(request: Request, fields: dict[str, Any], prompt: Prompt) -> tuple[str | None, str | None]:

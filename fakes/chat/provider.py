@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from fakes.acts.chats import ContentFilter
 from fakes.acts.play import Category
@@ -110,7 +111,7 @@ class ChatProvider:
 
     def decide(self, request: Request, seen: Seen, *, can_break: bool) -> Outcome:
         heard = self._heard.pop(request.seq)
-        shape = ChatShape(heard.dialect, self._request_id(request), lambda: self._always(request, heard))
+        shape = ChatShape(heard.dialect, self._request_id(request), partial(self._always, request, heard))
         kind = heard.dialect.unauthorised(request, self.key)
         if kind is not None:
             return self._refused(request, heard, kind, shape)
@@ -146,15 +147,15 @@ class ChatProvider:
         if asked.op == "models" and asked.model is None:
             names = (name for name in self._plan.models if not set("*?[") & set(name))
             entries = [heard.dialect.model_entry(name, self._created_s) for name in names]
-            return Outcome(json_reply(200, heard.dialect.models(entries), shape.always()))
+            return Outcome(json_reply(200, heard.dialect.models(entries), shape.always(0)))
         if asked.model is None or found is None:
             about = f"The model `{asked.model}` does not exist or you do not have access to it."
             return self._refused(request, heard, "model_not_found", shape, about)
         if asked.op == "models":
             entry = heard.dialect.model_entry(asked.model, self._created_s)
-            return Outcome(json_reply(200, entry, shape.always()))
+            return Outcome(json_reply(200, entry, shape.always(0)))
         if asked.op == "count":
-            return Outcome(json_reply(200, heard.dialect.counted(asked.prompt.tokens), shape.always()))
+            return Outcome(json_reply(200, heard.dialect.counted(asked.prompt.tokens), shape.always(0)))
         return self._complete(request, heard, asked, found, occasion, shape, can_break)
 
     def _complete(
@@ -214,11 +215,11 @@ class ChatProvider:
     def _occasion(self, request: Request, seen: Seen) -> Occasion:
         return self._stagehand.occasion(request, seen, tasks_running=self._studio.running)
 
-    def _always(self, request: Request, heard: _Heard) -> Headers:
+    def _always(self, request: Request, heard: _Heard, took_us: int) -> Headers:
         found = self._plan.model(heard.asked.model) if heard.asked and heard.asked.model else None
         meter = self._meters.get(found[0], self._meter) if found else self._meter
         wall_us = self._epoch_us + self._clock()
-        return heard.dialect.answer_headers(self._request_id(request), meter.levels(), wall_us)
+        return heard.dialect.answer_headers(self._request_id(request), meter.levels(), wall_us, took_us)
 
     def _request_id(self, request: Request) -> str:
         return f"req_{self.name}-{request.seq:08d}"

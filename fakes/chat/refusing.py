@@ -20,11 +20,11 @@ _INCURABLE = ("money", "spend_limit")
 
 @dataclass(frozen=True, slots=True)
 class ChatShape:
-    """The refusals of one dialect to one request. `always`: the headers that every answer carries."""
+    """The refusals of one dialect to one request. `always`: the headers of every answer, after so long."""
 
     dialect: ChatDialect
     request_id: str
-    always: Callable[[], Headers]
+    always: Callable[[int], Headers]
 
     def refusal(
         self,
@@ -62,7 +62,7 @@ class ChatShape:
                 status=status,
                 code=code,
                 message=message,
-                headers=(*self.always(), *headers),
+                headers=(*self.always(0), *headers),
                 wait_us=wait_us,
             )
         )

@@ -103,7 +103,7 @@ class Studio:
         model: ModelPlan,
         completion: Completion,
         chosen: Chosen,
-        headers: Callable[[], Headers],
+        headers: Callable[[int], Headers],
     ) -> Outcome:
         """Takes the request on: from here the work runs, and is billed by what it generates."""
         takes = chosen.play(ChatTakes)
@@ -112,9 +112,11 @@ class Studio:
         pace = paced(self._plan, takes, running=self.running, draw=draw)
         view = self._view(request, dialect, asked, model, completion, chosen)
         if asked.stream:
-            outcome, work = self._streamed(request, dialect, view, model, pace, chosen, headers())
+            outcome, work = self._streamed(
+                request, dialect, view, model, pace, chosen, headers(pace.headers_us)
+            )
         else:
-            outcome, work = self._in_one_piece(request, dialect, view, model, pace, headers())
+            outcome, work = self._in_one_piece(request, dialect, view, model, pace, headers)
         self._journal.record(work.accepted(self._clock(), self._name, dialect.name, self.running))
         self.running += 1
         self._undecided[work.seq] = work
@@ -219,7 +221,7 @@ class Studio:
         view: View,
         model: ModelPlan,
         pace: Pace,
-        headers: Headers,
+        headers: Callable[[int], Headers],
     ) -> tuple[Outcome, Work]:
         document, usage = dialect.whole(view)
         tokens = view.tokens
@@ -230,7 +232,7 @@ class Studio:
         whole = Whole(takes_us, tokens.output_total, text, usage)
         work = self._work(request, view, model, None, takes_us, self._plan.left_whole == "runs_on")
         body = json_bytes(document, ascii=False)
-        reply = Reply(200, body, (("content-type", "application/json"), *headers))
+        reply = Reply(200, body, (("content-type", "application/json"), *headers(takes_us)))
         return Outcome(reply, perform=partial(self._tell_whole, work, whole)), work
 
     async def _tell_stream(

@@ -60,6 +60,8 @@ class MiniMax(Dialect):
                 return Asked(op="poll", task_id=task_id, refused=None if task_id else "parameters")
             case "GET", path if path == _FILE:
                 file_id = request.query_fields.get("file_id") or ""
+                if not file_id.startswith(_FILE_PREFIX):  # above all the id of the task itself
+                    return Asked(op="result", refused="parameters")
                 return Asked(op="result", task_id=file_id.removeprefix(_FILE_PREFIX))
             case _:
                 return Asked(op=None)

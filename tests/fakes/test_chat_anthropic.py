@@ -207,6 +207,7 @@ def test_resets_are_times() -> None:
     for name in ("requests", "tokens", "input-tokens", "output-tokens"):
         assert heard.header(f"anthropic-ratelimit-{name}-limit") is not None
     assert heard.header("anthropic-ratelimit-requests-reset") == "2026-01-05T00:00:06Z"
+    assert heard.header("anthropic-organization-id") and heard.header("anthropic-workspace-id")
     assert heard.header("anthropic-ratelimit-output-tokens-remaining") == "57"
 
 

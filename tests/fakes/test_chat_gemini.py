@@ -110,6 +110,7 @@ def test_a_blocked_prompt_is_an_answer_that_is_billed(path: str) -> None:
     answer = heard.data[0] if path == "gemini_stream" else heard.json
     assert "candidates" not in answer and answer["promptFeedback"] == {"blockReason": "SAFETY"}
     assert (answer["usageMetadata"]["totalTokenCount"], stage.ended.output_text) == (7, 0)
+    assert "candidatesTokenCount" not in answer["usageMetadata"]
     assert stage.ended.billed and stage.ended.cost_nanos == 7_000
 
 

@@ -29,6 +29,7 @@ def test_an_answer_in_one_piece() -> None:
     figures = {"prompt": 1000, "cache_read": 600, "reasoning": 40, "text": "hello there", "input_audio": 5}
     heard, stage = ask(acts=[{"do": {"completes": figures}}], plan={"models": {"m": {"served_as": "m-2026"}}})
     answer = heard.json
+    assert heard.header("openai-processing-ms") == str(heard.ended_us // 1_000) != "0"
     assert answer.pop("id").startswith("chatcmpl-")
     assert answer == {
         "object": "chat.completion",
@@ -219,6 +220,7 @@ def test_models_are_listed_by_their_exact_names() -> None:
         listed = await stage.call("/v1/models", method="GET")
         assert b'"id":"a","object":"model"' in listed.body and b"*" not in listed.body
         assert (await stage.call("/v1/models/b-1", method="GET")).body.startswith(b'{"id":"b-1"')
+        assert (await stage.call("/v1/models/b-%2F1", method="GET")).body.startswith(b'{"id":"b-/1"')
         assert (await stage.call("/v1/models/c", method="GET")).status == 404
         assert (await stage.call("/v1/nowhere", {})).status == 404
 

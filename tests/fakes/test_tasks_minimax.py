@@ -32,6 +32,8 @@ def test_the_life_of_a_task() -> None:
         await stage.until(22)
         told = document(await stage.call("GET", QUERY + task_id))
         file_id = told["file_id"]
+        mixed_up = document(await stage.call("GET", FILE + task_id))
+        assert mixed_up["base_resp"]["status_code"] == 2013
         assert told == {
             "task_id": task_id,
             "status": "Success",
