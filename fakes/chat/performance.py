@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 
 from fakes.asgi import SILENCE_MAX_US, Receive, Sent, deliver
 from fakes.chat.bending import Stream
@@ -96,6 +97,7 @@ class _Patience:
 
     def close(self) -> None:
         self._watch.cancel()
+        del self._watch  # else the two would wait for the garbage collector
 
 
 @contextmanager
@@ -157,7 +159,7 @@ async def tell_stream(
     with _told_if_it_fails(ended, told), closing(patience):
         here = audience.here and await patience.until(headers_us + late_us)
         here = here and await writer.start()
-        for at_us, due in groupby(stream.events, key=lambda event: event.at_us):
+        for at_us, due in groupby(stream.events, key=attrgetter("at_us")):
             here = here and await patience.until(at_us + late_us)
             if not here:
                 break
