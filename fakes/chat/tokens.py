@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from functools import lru_cache
+from math import lcm
 
 from pydantic import Field
 
@@ -46,7 +48,10 @@ class Tokens:
         return self.output_text + self.output_reasoning + self.output_audio
 
     def by_class(self) -> dict[str, int]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in _CLASSES}
+
+
+_CLASSES = tuple(field.name for field in fields(Tokens))
 
 
 class Prices(Strict):
@@ -90,9 +95,15 @@ class Tier(Strict):
 
 def cost_nanos(tokens: Tokens, prices: Prices) -> int:
     """Exactly what these tokens cost, rounded once, half up, to whole nano-dollars."""
-    exact = Fraction(prices.request) * _NANOS
-    per_million = prices.per_million()
-    for name, count in tokens.by_class().items():
-        if count:
-            exact += Fraction(per_million[name]) * count * _NANOS / _MILLION
-    return int(exact + Fraction(1, 2))  # never negative: cutting off is rounding down
+    parts, fee, rates = _in_parts(prices)
+    exact = fee + sum(rates[name] * count for name, count in tokens.by_class().items())
+    return (2 * exact + parts) // (2 * parts)
+
+
+@lru_cache(maxsize=256)
+def _in_parts(prices: Prices) -> tuple[int, int, dict[str, int]]:
+    """The prices in parts of a nano-dollar so small that all are whole: how many make one, fee, classes."""
+    fee = Fraction(prices.request) * _NANOS
+    rates = {name: Fraction(price) * _NANOS / _MILLION for name, price in prices.per_million().items()}
+    parts = lcm(fee.denominator, *(rate.denominator for rate in rates.values()))
+    return parts, int(fee * parts), {name: int(rate * parts) for name, rate in rates.items()}
