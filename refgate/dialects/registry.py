@@ -6,6 +6,7 @@ use the readers to watch them; unlike ones go by way of the canonical request an
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -135,7 +136,7 @@ def provider_path(target: Protocol, model: str, *, stream: bool) -> str:
 def read_answer(target: Protocol, body: bytes, *, call_prefix: str) -> Answer | Broke:
     """A provider's 2xx body. What is not JSON (a proxy's page, half an answer) is no answer."""
     try:
-        document = loads(body.decode("utf-8-sig"))
+        document = loads(body.removeprefix(BOM_UTF8).decode())
     except ValueError:
         return failed(broken("the answer is not JSON"), Unmetered())
     match target:

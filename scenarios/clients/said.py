@@ -7,6 +7,7 @@ fakes, and judges nothing. How the events come off the wire is the business of `
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -264,7 +265,7 @@ READERS: Mapping[str, Reader] = {
 
 def parsed(data: bytes) -> Any:
     try:
-        return json.loads(data)
+        return json.loads(data.removeprefix(BOM_UTF8).decode())
     except ValueError:
         return None
 
