@@ -36,6 +36,8 @@ from refgate.upstream import Phases, Stream, Upstream
 __all__ = ["Exchange"]
 
 _ERROR_MAX = 64 * 1024
+_MESSAGE_MAX = 2_000  # characters of what a backend says of a failure; of a word it has for it
+_WORD_MAX = 100
 _TAIL_US = 1_000_000  # for figures and farewells after an answer's own end
 _NO_VERDICT = frozenset({408, 504, 524})
 _DOUBTFUL = frozenset({FaultKind.BROKEN, FaultKind.TRUNCATED, FaultKind.TIMEOUT})
@@ -247,14 +249,15 @@ class Exchange:
         """What a backend says goes further only without its key: some quote what they were sent."""
         shown = replace(
             fault,
-            message=self._masked(fault.message),
-            type=None if fault.type is None else self._masked(fault.type),
-            code=None if fault.code is None else self._masked(fault.code),
+            message=self._masked(fault.message, _MESSAGE_MAX),
+            type=None if fault.type is None else self._masked(fault.type, _WORD_MAX),
+            code=None if fault.code is None else self._masked(fault.code, _WORD_MAX),
         )
         return Failure(shown, ambiguous, heard=self._voice.begun, left=self._voice.left)
 
-    def _masked(self, said: str) -> str:
-        return scrub(said.encode("utf-8", "replace"), self._secret).decode()
+    def _masked(self, said: str, most: int) -> str:
+        """Cut last, so that no half of the key is left that nobody would recognise."""
+        return scrub(said.encode("utf-8", "replace"), self._secret).decode()[:most]
 
 
 def _is_fine(status: int) -> bool:

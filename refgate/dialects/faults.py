@@ -16,9 +16,6 @@ from refgate.money import loads_exact
 
 __all__ = ["broken", "classify", "error_in", "failed", "fault_in_body", "truncated"]
 
-_MESSAGE_MAX = 2_000
-_WORD_MAX = 100
-
 _TELLING = {
     **dict.fromkeys(
         (
@@ -160,7 +157,7 @@ def truncated(message: str = "the stream ended before its end") -> Fault:
 
 def _fault(error: dict[str, Any], status: int | None, retry_after_us: int | None) -> Fault:
     message = error.get("message")
-    message = message[:_MESSAGE_MAX] if isinstance(message, str) else ""
+    message = message if isinstance(message, str) else ""
     words = _words(error)
     kind: FaultKind | None = next((_TELLING[word] for word in words if word in _TELLING), None)
     given = status
@@ -199,6 +196,4 @@ def _words(error: dict[str, Any]) -> list[str]:
 
 
 def _word(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value[:_WORD_MAX]
-    return None
+    return value if isinstance(value, str) else None

@@ -111,8 +111,9 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A failure, classified. `message` is the provider's own (cut), and may be shown only if the route
-    says so; `status` is that of HTTP or, in a stream, the one that the error body stands for.
+    """A failure, classified. `message`, `type` and `code` are the provider's own, of any length: whoever
+    shows them masks them first, and cuts them then. `status` is that of HTTP or, in a stream, the one that
+    the error body stands for.
     """
 
     kind: FaultKind

@@ -18,6 +18,7 @@ from refgate.money import loads_exact
 from refgate.upstream import Failure
 
 __all__ = [
+    "REASON_MAX",
     "Accepted",
     "Declined",
     "Doubtful",
@@ -31,8 +32,10 @@ __all__ = [
     "read_submit",
 ]
 
+REASON_MAX = 100
+"""Characters of a reason as it is kept."""
+
 _TASK_ID_MAX = 256
-_REASON_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    reason: str
+    reason: str  # may be the provider's own text, of any length
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def _rejection(route: SubmitRoute, answer: Any) -> str:
     for path in route.rejection:
         found, value = path.first(answer)
         if found and isinstance(value, str | int | Decimal) and not isinstance(value, bool) and value != "":
-            return str(value)[:_REASON_MAX]
+            return str(value)
     return "no_task_id"
 
 
@@ -121,7 +124,7 @@ def read_poll(route: QueryRoute, reply: Answer | Failure) -> Ended | None:
     word = str(status) if found and isinstance(status, str | int) and not isinstance(status, bool) else None
     if word not in (*route.success, *route.failure):
         return None
-    return Ended(word in route.success, f"status_{word}"[:_REASON_MAX], answer)
+    return Ended(word in route.success, f"status_{word}"[:REASON_MAX], answer)
 
 
 def _is_something(path: JsonPath | None, answer: Any) -> bool:

@@ -29,7 +29,15 @@ from refgate.flows.arrival import Asked
 from refgate.flows.label import labelled
 from refgate.flows.memo import remember
 from refgate.flows.opening import fingerprint, open_call
-from refgate.flows.reading import Accepted, Declined, Doubtful, SubmitVerdict, Unreached, read_submit
+from refgate.flows.reading import (
+    REASON_MAX,
+    Accepted,
+    Declined,
+    Doubtful,
+    SubmitVerdict,
+    Unreached,
+    read_submit,
+)
 from refgate.flows.routes import MetSubmit
 from refgate.flows.works import Works, insist
 from refgate.ledger.keys import reserve_key
@@ -215,8 +223,10 @@ async def conclude(works: Works, sent: Submitted, verdict: SubmitVerdict) -> Ans
         case Declined(reason):
             assert isinstance(sent.reply, Answer)  # only an answer declines
             answer = works.handed_on(sent.provider, sent.reply)
-            # The reason is the provider's text: it passes the same wall as its answer.
-            said = scrub(reason.encode(), sent.provider.auth.key.reveal()).decode()
+            # The reason is the provider's text: it passes the same wall as its answer, and is cut behind it,
+            # so that no half of a credential is left.
+            secret = sent.provider.auth.key.reveal()
+            said = scrub(reason.encode("utf-8", "replace"), secret).decode()[:REASON_MAX]
             return await _ended(works, sent, Verdict(0, Outcome.REFUSED, said, submit=answer), answer)
         case Unreached(reason):
             answer = envelope(

@@ -56,7 +56,7 @@ def answer(body: Any, status: int = 200) -> Answer:
         (answer({"data": {"task_id": None}, "errorCode": "", "code": 1008}), Declined("1008")),
         (answer({"data": {"task_id": True}}), Declined("no_task_id")),
         (answer({"errorCode": ["x"], "code": False}), Declined("no_task_id")),
-        (answer({"errorCode": "e" * 500}), Declined("e" * 100)),
+        (answer({"errorCode": "e" * 500}), Declined("e" * 500)),
         (answer([1, 2]), Declined("no_task_id")),
         (answer("text"), Declined("no_task_id")),
         (answer(7), Declined("no_task_id")),

@@ -133,10 +133,26 @@ def test_an_echo_in_a_reason_is_no_leak(tmp_path: Path) -> None:
     assert "canary" not in world.logged()
 
 
+def test_a_reason_is_cut_after_its_secrets_are_gone(tmp_path: Path) -> None:
+    """Half a credential is one, too."""
+
+    async def story(world: World) -> None:
+        world.provider.answer = lambda seen: Reply(
+            json={"errorCode": "e" * 80 + seen.headers["authorization"]}
+        )
+        await world.submit()
+        assert (await world.only_call())["reason"] == "e" * 80 + "Bearer [redacted]"
+
+    world = played(tmp_path, story)
+    assert "canary" not in world.logged()
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
         (Reply(json={"errorCode": "1505", "taskId": ""}), "1505"),
+        (Reply(json={"errorCode": "e" * 500}), "e" * 100),
+        (Reply(json={"errorCode": "half \ud83d"}), "half ?"),
         (Reply(json=["not", "an", "object"]), "no_task_id"),
         (Reply(status=400, body=b"bad prompt"), "error_http_400"),
         (Reply(status=429, json={}, headers=(("retry-after", "30"),)), "error_http_429"),

@@ -258,6 +258,24 @@ def test_a_key_that_a_backend_quotes_goes_no_further(tmp_path: Path, field: str)
     played(tmp_path, story, models__alone={"pools": ONE})
 
 
+@pytest.mark.parametrize("where", [{"error": {"status": 400}}, {"error_in_200": {"error": "too_long"}}])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_backends_words_are_cut_after_its_key_is_gone(
+    tmp_path: Path, where: dict[str, dict[str, Any]], stream: bool
+) -> None:
+    """Half a key is one, too: a long message that quotes it is masked before it is made shorter."""
+
+    async def story(world: ChatWorld) -> None:
+        ((act, said),) = where.items()
+        words = "x" * 1990 + "canary-provider-east" + "y" * 1990
+        world.vendor("east", {"do": {act: {**said, "message": words}}})
+        answer = await world.call(model="of-east", stream=stream)
+        assert b"xxx[redacted]" in answer.body or b"xxx[redacte" in answer.body
+        assert b"canary" not in answer.body and len(answer.body) < 3000
+
+    played(tmp_path, story)
+
+
 def test_who_cannot_pay_takes_no_room_from_others(tmp_path: Path) -> None:
     """A call that is refused its hold gives back what it had taken: of the backend's rate, of the lane."""
 
