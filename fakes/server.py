@@ -8,10 +8,7 @@ kernel when the cut comes. Runs no lifespan, speaks no TLS, and knows nothing of
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
@@ -19,9 +16,9 @@ from urllib.parse import unquote
 
 import h11
 
-from fakes.wire.asgi import EXTENSION, MISDEEDS, RAW, RESET, SPEC_VERSION, AppEnd, ASGIApp, Message, Scope
+from fakes.socket_end import SocketEnd
+from fakes.wire.asgi import EXTENSION, SPEC_VERSION, ASGIApp, Scope
 from fakes.wire.network import KEPT_MAX
-from fakes.wire.pipe import Bell
 
 __all__ = ["BODY_MAX", "Served", "serve"]
 
@@ -29,8 +26,6 @@ BODY_MAX = 16 * 1024 * 1024
 """The largest request body taken; a larger one is answered 413 and cut."""
 
 _UNREAD_HIGH = 65_536
-_FLUSH_PAUSE_S = 0.001
-_FLUSH_TRIES = 2_000
 _STOP_S_MAX = 5.0
 
 
@@ -78,9 +73,9 @@ class _Connection(asyncio.Protocol):
         self._served = served
         self._connections = connections
         self._http = h11.Connection(h11.SERVER)
-        self._end: _SocketEnd | None = None  # whose turn it is; None between two requests
+        self._end: SocketEnd | None = None  # whose turn it is; None between two requests
         self._paused = False  # the client does not read: holds for the requests after this one, too
-        self._running: dict[_SocketEnd, asyncio.Task[None]] = {}
+        self._running: dict[SocketEnd, asyncio.Task[None]] = {}
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -137,7 +132,7 @@ class _Connection(asyncio.Protocol):
                     self._transport.pause_reading()
                 return
 
-    def _take_body(self, end: _SocketEnd, data: bytes) -> bool:
+    def _take_body(self, end: SocketEnd, data: bytes) -> bool:
         """Keep a piece of a body for its app; False where the body is more than anyone may send."""
         end.body_bytes += len(data)
         if end.body_bytes > BODY_MAX:
@@ -151,7 +146,7 @@ class _Connection(asyncio.Protocol):
         return True
 
     def _begin(self, request: h11.Request) -> None:
-        end = self._end = _SocketEnd(self._http, self._transport, request.method.decode(), self._next_request)
+        end = self._end = SocketEnd(self._http, self._transport, request.method.decode(), self._next_request)
         end.paused = self._paused
         running = self._running
         running[end] = asyncio.get_running_loop().create_task(
@@ -202,120 +197,3 @@ class _Connection(asyncio.Protocol):
             "state": {},
             "extensions": {EXTENSION: {}},
         }
-
-
-class _SocketEnd(AppEnd):
-    """What an app holds for one request on a socket."""
-
-    __slots__ = (
-        "_answered",
-        "_http",
-        "_told_end",
-        "_transport",
-        "bell",
-        "body",
-        "body_bytes",
-        "ended",
-        "paused",
-    )
-
-    def __init__(
-        self, http: h11.Connection, transport: asyncio.Transport, method: str, answered: Callable[[], None]
-    ) -> None:
-        super().__init__(method)
-        self._answered = answered
-        self._http = http
-        self._told_end = False
-        self._transport = transport
-        self.bell = Bell(asyncio.get_running_loop())
-        self.body = bytearray()  # What the app has not read yet.
-        self.body_bytes = 0
-        self.ended = False
-        self.paused = False
-
-    def hang_up(self) -> None:
-        self.gone = True
-        self.go_on()
-
-    def go_on(self) -> None:
-        self.paused = False
-        self.bell.ring()
-
-    def close(self) -> None:
-        if not self.gone:
-            self.hang_up()
-            self._transport.close()  # Flushes first; half an answer is then followed by an end of file.
-
-    async def receive(self) -> Message:
-        while True:
-            if self.gone or self.answering.complete:
-                return {"type": "http.disconnect"}
-            if self._http.they_are_waiting_for_100_continue:
-                self._write(h11.InformationalResponse(status_code=100, headers=[]))
-            if self.body or (self.ended and not self._told_end):
-                body = bytes(self.body)
-                self.body.clear()
-                self._told_end = self.ended
-                self._transport.resume_reading()
-                return {"type": "http.request", "body": body, "more_body": not self.ended}
-            await self.bell.wait()
-
-    async def send(self, message: Message) -> None:
-        while self.paused:
-            await self.bell.wait()
-        if self.gone:
-            return
-        answering = self.answering
-        if message["type"] in MISDEEDS:
-            await self._misbehave(message)
-        elif not answering.started:
-            head = answering.start(message)
-            self._write(h11.Response(status_code=head.status, headers=head.headers))
-        elif not answering.complete:
-            data, last = answering.body(message)
-            if data:
-                self._write(h11.Data(data=data))
-            if last:
-                answering.finish()
-                self._write(h11.EndOfMessage())
-                self.bell.ring()
-                self._answered()
-        else:
-            raise RuntimeError(
-                f"Unexpected ASGI message '{message['type']}' sent, after response already completed."
-            )
-
-    def _write(self, event: h11.Event) -> None:
-        self._transport.write(self._http.send(event) or b"")
-
-    async def _misbehave(self, message: Message) -> None:
-        if message["type"] == RAW:
-            self._transport.write(message["data"])
-        if message["type"] == RESET:
-            sock: socket.socket = self._transport.get_extra_info("socket")
-            await self._flushed(sock)
-            if not self.gone:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.hang_up()
-                self._transport.abort()
-        else:
-            self.close()
-
-    async def _flushed(self, sock: socket.socket) -> None:
-        """Wait until the peer's kernel has what was written: a reset destroys what has not left yet."""
-        for _ in range(_FLUSH_TRIES):
-            if self.gone or (self._transport.get_write_buffer_size() == 0 and _unacknowledged(sock) == 0):
-                return
-            await asyncio.sleep(_FLUSH_PAUSE_S)
-
-
-def _unacknowledged(sock: socket.socket) -> int:
-    """Bytes in the kernel that the peer has not acknowledged; 0 where the system does not tell."""
-    if sys.platform != "linux":
-        return 0
-    import fcntl
-    import termios
-
-    buffer = bytearray(4)
-    fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, buffer)
-    return int.from_bytes(buffer, sys.byteorder)
