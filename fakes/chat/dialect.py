@@ -8,7 +8,7 @@ none of its business.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,6 +30,7 @@ __all__ = [
     "View",
     "Words",
     "data_line",
+    "data_lines",
     "named_event",
     "seconds",
 ]
@@ -244,6 +245,12 @@ class ChatDialect(ABC):
 
 def data_line(document: object) -> bytes:
     return b"data: " + json_bytes(document, ascii=False) + b"\n\n"
+
+
+def data_lines(begin: dict[str, Any]) -> Callable[[dict[str, Any]], bytes]:
+    """`data_line` for documents that all begin with the same fields: it is given the others."""
+    head = b"data: " + json_bytes(begin, ascii=False)[:-1] + b","
+    return lambda others: head + json_bytes(others, ascii=False)[1:] + b"\n\n"
 
 
 def named_event(name: str, document: object) -> bytes:

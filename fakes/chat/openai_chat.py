@@ -14,7 +14,7 @@ from fakes.asgi import Request
 from fakes.chance import chance
 from fakes.chat.asked import Asked, Prompt, at_least_one, fields_of, items_of, model_named, nonce_in
 from fakes.chat.completion import Part, grouped
-from fakes.chat.dialect import Emitted, Event, View, data_line
+from fakes.chat.dialect import Emitted, Event, View, data_lines
 from fakes.chat.openai import OpenAI, read_content
 from fakes.chat.tokens import Tokens
 from fakes.chat.usage import UsageForm
@@ -118,15 +118,16 @@ class OpenAIChat(OpenAI):
         every = kind == "every_event"
         hidden: dict[str, Any] = {"usage": None} if wanted and not every else {}
         events: list[Event] = []
+        line = data_lines(_frame(view, "chat.completion.chunk"))
 
         def chunk(choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> Event:
             if usage is None:
                 usage = self.usage_field(view, emitted.so_far) if every else hidden
             choices = [] if view.odd == "empty_choices" else choices
-            document: dict[str, Any] = _frame(view, "chat.completion.chunk") | {"choices": choices} | usage
+            document: dict[str, Any] = {"choices": choices, **usage}
             if view.obfuscation and view.asked.obfuscated:
                 document["obfuscation"] = _padding(view.id, len(events))
-            return Event(data_line(document), usage=_shown(usage))
+            return Event(line(document), usage=_shown(usage))
 
         if view.odd == "empty_first":
             events.append(chunk([]))
