@@ -97,8 +97,8 @@ class Do(Strict):
         return play
 
 
-class ProviderDo(Do):
-    """The acts of a task provider."""
+class _AnyProviderDo(Do):
+    """The acts of any provider, on its answers."""
 
     error: Error | None = None
     rate_limited: RateLimited | None = None
@@ -118,6 +118,11 @@ class ProviderDo(Do):
     set_cookie: SetCookie | None = None
     compressed: Compressed | None = None
     bloated: Bloated | None = None
+
+
+class ProviderDo(_AnyProviderDo):
+    """The acts of a task provider."""
+
     not_found_yet: NotFoundYet | None = None
     expired: Expired | None = None
     status_goes_backwards: StatusGoesBackwards | None = None
@@ -135,28 +140,11 @@ class ProviderDo(Do):
     same_task_id: SameTaskId | None = None
 
 
-class ChatDo(Do):
+class ChatDo(_AnyProviderDo):
     """The acts of a provider of language models."""
 
-    error: Error | None = None
     rate_limited: ChatRateLimited | None = None
-    quota: Quota | None = None
-    concurrency: Concurrency | None = None
-    rejected: Rejected | None = None
-    not_ready: NotReady | None = None
-    odd_body: OddBody | None = None
     error_in_200: ErrorIn200 | None = None
-    never_answers: NeverAnswers | None = None
-    drop: Drop | None = None
-    reset: Reset | None = None
-    garbage: Garbage | None = None
-    accepted_and_lost: AcceptedAndLost | None = None
-    cut: Cut | None = None
-    latency: Latency | None = None
-    answer_headers: AnswerHeaders | None = None
-    set_cookie: SetCookie | None = None
-    compressed: Compressed | None = None
-    bloated: Bloated | None = None
     completes: Completes | None = None
     takes: ChatTakes | None = None
     content_filter: ContentFilter | None = None
