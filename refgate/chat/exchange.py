@@ -38,6 +38,7 @@ __all__ = ["Exchange"]
 _ERROR_MAX = 64 * 1024
 _MESSAGE_MAX = 2_000  # characters of what a backend says of a failure; of a word it has for it
 _WORD_MAX = 100
+_MODEL_MAX = 256  # of a model's name
 _TAIL_US = 1_000_000  # for figures and farewells after an answer's own end
 _NO_VERDICT = frozenset({408, 504, 524})
 _DOUBTFUL = frozenset({FaultKind.BROKEN, FaultKind.TRUNCATED, FaultKind.TIMEOUT})
@@ -80,13 +81,14 @@ class Exchange:
         self._voice.on_leave(self._caller_left)
         try:
             async with self._patience:
-                return await self._exchanged()
+                result = await self._exchanged()
         except TimeoutError:
-            return self._ran_out()
+            result = self._ran_out()
         finally:
             self._voice.on_leave(None)
             if self._draining:
                 self._drains.leave()
+        return replace(result, model=self._masked(result.model, _MODEL_MAX))  # it is written down
 
     def closing(self, fault: Fault | None) -> bytes:
         """The last bytes of a stream: its own end, or this error in its place."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from fakes.journal import Received
 from fakes.wire import Answer
@@ -237,5 +238,35 @@ def test_every_request_leaves_one_row_in_the_log(tmp_path: Path) -> None:
             "served", "served", "denied", "denied", "denied", "served",
         ]  # fmt: skip
         assert len(rows) == 6
+
+    played(tmp_path, story)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_backend_calls_its_model_is_bounded_before_it_is_written(tmp_path: Path, stream: bool) -> None:
+    """And without its key: the name goes into rows. The price is that of the model that was asked for."""
+    said: dict[str, Any] = {
+        "id": "c",
+        "model": "x" * 250 + "canary-provider-east" + "m" * 100_000,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20},
+    }
+    body = json.dumps(said).encode()
+    if stream:
+        (choice,) = said["choices"]
+        choice["delta"] = choice.pop("message")
+        body = b"data: " + json.dumps(said).encode() + b"\n\ndata: [DONE]\n\n"
+
+    async def backend(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    async def story(world: ChatWorld) -> None:
+        world.wire.attach("east.test", backend)
+        assert (await world.call(model="of-east", stream=stream)).status == 200
+        for row in (await world.only_chat(), *(await world.rows("chat_attempts"))):
+            assert len(row["served_model"]) <= 256 and "canary" not in row["served_model"]
+            assert row["usage_source"] == "reported"
+        assert (await world.only_chat())["amount_nanos"] > 0
 
     played(tmp_path, story)
