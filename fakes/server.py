@@ -22,8 +22,9 @@ from fakes.wire.network import KEPT_MAX
 
 __all__ = ["BODY_MAX", "Served", "serve"]
 
-BODY_MAX = 16 * 1024 * 1024
-"""The largest request body taken; a larger one is answered 413 and cut."""
+BODY_MAX = 64 * 1024 * 1024
+"""The largest request body taken; a larger one is answered 413 and cut. A fake itself refuses far smaller
+ones, in its vendor's words."""
 
 _UNREAD_HIGH = 65_536
 _STOP_S_MAX = 5.0

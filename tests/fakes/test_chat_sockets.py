@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+import fakes.asgi
 from fakes.acts.script import Script
 from fakes.chat import ChatPlan, ChatProvider
-from fakes.journal import Answered, ChatEnded, Journal
+from fakes.journal import Answered, ChatEnded, ChatRefused, Journal
 from fakes.server import serve
 from tests.fakes.chat_stage import KEY
 
@@ -95,3 +96,22 @@ async def test_a_client_that_leaves_is_noticed() -> None:
     _, _, journal = await stream({"stall": {"after_words": 2}}, leave_after=300)
     (ended,) = journal.of(ChatEnded)
     assert (ended.complete, ended.output_text < 5) == (False, True)
+
+
+@pytest.mark.asyncio
+async def test_a_body_that_is_too_large_is_refused_in_the_words_of_the_vendor() -> None:
+    """Not by the server, which would take more."""
+    loop, journal = asyncio.get_running_loop(), Journal()
+    provider = ChatProvider(
+        "p", dialects="openai", journal=journal, clock=lambda: int(loop.time() * 1_000_000)
+    )
+    size = fakes.asgi.BODY_MAX + 1
+    head = REQUEST.partition(b"content-length")[0] + b"content-length: %d\r\n\r\n" % size
+    async with serve(provider.app) as served:
+        reader, writer = await asyncio.open_connection(served.host, served.port)
+        writer.write(head + bytes(size))
+        answer = await reader.readuntil(b"}}")
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 413") and b'"message":"Request too large."' in answer
+    (refused,) = journal.of(ChatRefused)
+    assert refused.reason == "too_large"
