@@ -53,38 +53,49 @@ async def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIt
     """Serve `app` for the length of the block; port 0 picks a free one. At its end all is cut."""
     loop = asyncio.get_running_loop()
     served = Served(host, port)
-    connections: dict[_Connection, None] = {}
-    server = await loop.create_server(lambda: _Connection(app, served, connections), host, port)
+    live = _Live()
+    server = await loop.create_server(lambda: _Connection(app, served, live), host, port)
     served.port = server.sockets[0].getsockname()[1]
     try:
         yield served
     finally:
         server.close()
-        running = [task for connection in list(connections) for task in connection.abort()]
+        for connection in list(live.connections):
+            connection.abort()
+        running = list(live.running.values())
+        for task in running:
+            task.cancel()
         async with asyncio.timeout(_STOP_S_MAX):
             await asyncio.gather(*running, return_exceptions=True)
             await server.wait_closed()
 
 
+@dataclass
+class _Live:
+    """What the end of the server has to cut. An app may still run when its connection has gone."""
+
+    connections: dict[_Connection, None] = field(default_factory=dict)
+    running: dict[SocketEnd, asyncio.Task[None]] = field(default_factory=dict)
+
+
 class _Connection(asyncio.Protocol):
     """One connection: requests one after the other, each with its app's end."""
 
-    def __init__(self, app: ASGIApp, served: Served, connections: dict[_Connection, None]) -> None:
+    def __init__(self, app: ASGIApp, served: Served, live: _Live) -> None:
         self._app = app
         self._served = served
-        self._connections = connections
+        self._live = live
         self._http = h11.Connection(h11.SERVER)
         self._end: SocketEnd | None = None  # whose turn it is; None between two requests
         self._paused = False  # the client does not read: holds for the requests after this one, too
-        self._running: dict[SocketEnd, asyncio.Task[None]] = {}
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._connections[self] = None
+        self._live.connections[self] = None
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._connections.pop(self, None)
+        self._live.connections.pop(self, None)
         if self._end is not None:
             self._end.hang_up()
 
@@ -104,13 +115,8 @@ class _Connection(asyncio.Protocol):
         self._http.receive_data(data)
         self._take_events()
 
-    def abort(self) -> list[asyncio.Task[None]]:
-        """Cut the connection off and cancel what its apps still do."""
+    def abort(self) -> None:
         self._transport.abort()
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        return tasks
 
     def _take_events(self) -> None:
         while True:
@@ -149,7 +155,7 @@ class _Connection(asyncio.Protocol):
     def _begin(self, request: h11.Request) -> None:
         end = self._end = SocketEnd(self._http, self._transport, request.method.decode(), self._next_request)
         end.paused = self._paused
-        running = self._running
+        running = self._live.running
         running[end] = asyncio.get_running_loop().create_task(
             end.run(
                 self._app,

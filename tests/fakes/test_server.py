@@ -182,6 +182,24 @@ async def test_the_end_of_the_block_cuts_what_still_runs() -> None:
     assert asyncio.all_tasks() == before
 
 
+async def test_the_end_of_the_block_cuts_work_whose_client_has_left() -> None:
+    """An app may work on for nobody; not beyond its server."""
+    begun = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
+        await asyncio.sleep(1_000)
+
+    before = asyncio.all_tasks()
+    async with serve(app) as served:
+        _, writer = await asyncio.open_connection(served.host, served.port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        await begun.wait()
+        writer.transport.abort()
+        await asyncio.sleep(0.05)
+    assert asyncio.all_tasks() == before
+
+
 async def test_what_a_client_sends_ahead_is_not_hoarded() -> None:
     """While a request is being answered, the ones behind it wait in the kernel and not here."""
     answering = asyncio.Event()
