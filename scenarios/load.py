@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -151,7 +152,11 @@ def _against_the_gateway(scenario: Scenario) -> Iterator[_Told]:
             if name not in accounts:
                 message = "nobody has an account of this name"
                 yield ("expect", "charged", name), message, nearest(name, accounts)
+    models = _models(config)
     for index, block in enumerate(scenario.traffic):
+        if isinstance(block, ChatTraffic) and block.model not in models:
+            message = f"the gateway's configuration serves no model {block.model}"
+            yield ("traffic", index, "model"), message, nearest(block.model, models)
         also = block.poll.also_by if isinstance(block, TaskTraffic) and block.poll is not None else ()
         named: list[tuple[Keys, str | None]] = [(("traffic", index, "account"), block.account)]
         named += [(("traffic", index, "poll", "also_by", at), name) for at, name in enumerate(also)]
@@ -161,13 +166,25 @@ def _against_the_gateway(scenario: Scenario) -> Iterator[_Told]:
                 yield keys, message, nearest(account, accounts)
 
 
+def _models(config: Mapping[str, Any]) -> set[str]:
+    """Every name under which the gateway serves a model."""
+    served = gateways.models(config)
+    aliases = (section(served, name).get("aliases") for name in served)
+    return {*served, *(str(one) for names in aliases if isinstance(names, list) for one in names)}
+
+
 def _unmatched_providers(scenario: Scenario, config: Mapping[str, Any]) -> Iterator[_Told]:
     """Whoever the gateway may call is in the world, and whoever is there may be called."""
     called: set[str] = set()
     for part in ("providers", "backends"):
         for name, entry in section(config, part).items():
-            if not isinstance(entry, dict) or entry.get("enabled", True):
-                called.add(name)
+            if isinstance(entry, dict) and not entry.get("enabled", True):
+                continue
+            called.add(name)
+            url = entry.get("base_url") if isinstance(entry, dict) else None
+            if name in scenario.providers and isinstance(url, str) and _host(url) != f"{name}.test":
+                message = f"the base_url of {part}.{name} is {url}, and here its host is {name}.test"
+                yield ("gateway", "config"), message, f"http://{name}.test"
     for name in scenario.providers:
         if name not in called:
             message = "the gateway's configuration has no provider or backend of this name"
@@ -179,6 +196,13 @@ def _unmatched_providers(scenario: Scenario, config: Mapping[str, Any]) -> Itera
             f"the gateway's configuration calls {', '.join(absent)} too: say who they are",
             None,
         )
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def _missing_sdks(scenario: Scenario) -> Iterator[_Told]:

@@ -169,10 +169,10 @@ def no_truncated_success(history: History, declared: Declared, tally: Tally) -> 
     handed = Handed.of(history, declared)
     for exchange in View.of(history, declared).exchanges:
         halves = handed.by(exchange).halves
-        if not halves or exchange.answered is None:
+        judged = exchange.own_code is not None or handed.judged(exchange)
+        if not halves or exchange.answered is None or not judged:
             continue
-        tally.saw()
-        if handed.judged(exchange) and not handed.matches(exchange):
+        if not tally.keeps(exchange.own_code is not None or handed.matches(exchange)):
             tally.breach(
                 f"{exchange.sent.provider} broke its answer off, and the caller was given "
                 f"{exchange.answered.status} as if it were whole",

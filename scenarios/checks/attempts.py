@@ -25,6 +25,8 @@ Where = tuple[str, str, str]  # provider, method, path
 
 _READING_US = 5_000_000  # the tables are read one after the other; what is younger may be missing
 
+_NO_CONNECTION = frozenset({"connect", "connect_timeout"})
+
 _REFUSALS = frozenset(
     {
         "account_forbidden",
@@ -68,10 +70,11 @@ def attempts_recorded(history: History, declared: Declared, tally: Tally) -> Non
         if served.answered is not None:
             answered[where, served.answered.status] += 1
     for where, group in seen.items():
-        recorded = kept.get(where, [])
-        if not tally.keeps(len(recorded) >= len(group)):
+        # One that found no connection is no request that was received: it stands for nobody else's.
+        made = [row for row, _ in kept.get(where, ()) if row["failure"] not in _NO_CONNECTION]
+        if not tally.keeps(len(made) >= len(group)):
             tally.breach(
-                f"{where[0]} received {len(group)} × {where[1]} {where[2]}, and {len(recorded)} are recorded",
+                f"{where[0]} received {len(group)} × {where[1]} {where[2]}, and {len(made)} are recorded",
                 *(served.received for served in group),
             )
     for where, recorded in kept.items():

@@ -56,18 +56,15 @@ def whole_or_error(history: History, declared: Declared, tally: Tally) -> None:
     for said in view.said:
         heard = said.heard
         work = voices.only(heard)
-        if work is None or work.ended is None or heard.outcome != "ok":
+        if work is None or work.ended is None or work.answered is None or heard.outcome != "ok":
             continue
-        if work.ended.complete or work.answered is None:
-            tally.saw()
-            continue
-        tally.saw()
-        tally.breach(
-            f"{work.backend} broke its answer off after {work.ended.delivered} tokens, and the caller was "
-            "given it as whole",
-            heard,
-            *work.facts,
-        )
+        if not tally.keeps(work.ended.complete):
+            tally.breach(
+                f"{work.backend} broke its answer off after {work.ended.delivered} tokens, and the caller "
+                "was given it as whole",
+                heard,
+                *work.facts,
+            )
 
 
 def intact(history: History, declared: Declared, tally: Tally) -> None:
@@ -159,16 +156,17 @@ def cancel_reaches_upstream(history: History, declared: Declared, tally: Tally) 
         if left is None:
             continue
         for work in call.works:
-            if work.accepted is None or not work.accepted.stream or work.answered is None:
+            if work.accepted is None or not work.accepted.stream:
                 continue
-            if work.answered.t_us <= left.t_us or _ran_on(work, left.t_us):
+            # One without an end was still going on when everything was read.
+            ended_us = view.view.end_us if work.answered is None else work.answered.t_us
+            if ended_us <= left.t_us or _ran_on(work, left.t_us):
                 continue
             until_us = left.t_us + drained_us + _AT_ONCE_US
-            if not tally.keeps(work.answered.t_us <= until_us):
-                late_us = work.answered.t_us - left.t_us
+            if not tally.keeps(ended_us <= until_us):
                 tally.breach(
-                    f"{work.backend} went on for {late_us / 1e6:.3f} s after the caller of call "
-                    f"{call.call_id} had left",
+                    f"{work.backend} went on for {(ended_us - left.t_us) / 1e6:.3f} s after the caller of "
+                    f"call {call.call_id} had left",
                     left,
                     work.received,
                     work.answered,

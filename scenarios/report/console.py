@@ -57,7 +57,7 @@ class Printer:
     def file(self, one: FileSum) -> None:
         """The line of one file."""
         mark = "[red]✗[/]" if one.failed else "[green]✓[/]"
-        text = f"{one.runs} runs, {one.requests} requests, {seconds(one.virtual_us)} simulated"
+        text = f"{_runs(one.runs)}, {one.requests} requests, {seconds(one.virtual_us)} simulated"
         wall = f"{one.wall_s:.2f}s"
         name = escape(one.name)
         self.console.print(f"{mark} [bold]{name:<40}[/] {text:<55} {wall:>8}")
@@ -84,13 +84,13 @@ class Printer:
         if again:
             self.console.print(f"  again: [bold]{escape(again)}[/]")
         for other, command in others[:_OTHERS_SHOWN_MAX]:
-            what = ", ".join(one.check for one in other.broken) or "its expectations"
+            what = _why(other)
             where = f"seed {other.seed}{f' · {other.label}' if other.label else ''}"
             self.console.print(f"  besides: {escape(where)}: {escape(what)}: {escape(command)}")
         if len(others) > _OTHERS_SHOWN_MAX:
             self.console.print(f"  besides: {len(others) - _OTHERS_SHOWN_MAX} more failed")
-        if held is not None:
-            self.console.print(f"  besides: {held} runs of this file hold")
+        if held:
+            self.console.print(f"  besides: {_runs(held)} of this file {'holds' if held == 1 else 'hold'}")
 
     def note(self, text: str) -> None:
         """Something worth knowing that breaks nothing."""
@@ -132,7 +132,9 @@ class Printer:
         files = "file" if len(total.files) == 1 else "files"
         speed = total.virtual_us / 1e6 / wall_s if wall_s else 0
         verdict = (
-            f"[red]{failed} of {total.runs} runs failed[/]" if failed else f"[green]{total.runs} runs hold[/]"
+            f"[red]{failed} of {_runs(total.runs)} failed[/]"
+            if failed
+            else f"[green]{_runs(total.runs)} {'holds' if total.runs == 1 else 'hold'}[/]"
         )
         self.console.print(
             f"{verdict} · {len(total.files)} {files} · {total.requests} requests · "
@@ -140,3 +142,15 @@ class Printer:
         )
         if total.never_tested:
             self.console.print(f"[yellow]untested in every run[/]: {', '.join(total.never_tested)}")
+
+
+def _runs(number: int) -> str:
+    return f"{number} run{'' if number == 1 else 's'}"
+
+
+def _why(failed: Played) -> str:
+    """What one more failed run failed of, in a word for each."""
+    if failed.refused is not None:
+        return "not played"
+    names = [one.check for one in (*failed.broken, *failed.faulty_checks)]
+    return ", ".join([*names, *(["its expectations"] if failed.unmet else [])])

@@ -121,3 +121,17 @@ def test_half_an_answer_is_no_success(story: Tell, judged: Judge) -> None:
     told.refused(sent, "outcome_unknown", 504)
     assert judged("no-truncated-success", told).verdict is Verdict.HOLDS
     assert judged("no-truncated-success", story().whole(1)).verdict is Verdict.UNTESTED
+
+
+def test_half_an_answer_that_nobody_can_compare_is_no_pass(story: Tell, judged: Judge) -> None:
+    """It was compressed on its way: its bytes say nothing, and nothing is held for it."""
+    told = story()
+    sent = told.sent(1)
+    whole = told.answered(told.received(nonce="n1"), b'{"taskId":"t1"}')
+    assert isinstance(whole, Answered)
+    headers = (("content-encoding", "gzip"),)
+    told.facts[told.facts.index(whole)] = replace(
+        whole, complete=False, body_bytes=5, body_digest=None, ended_by="reset", headers=headers
+    )
+    told.got(sent, 200, b'{"tas')
+    assert judged("no-truncated-success", told).verdict is Verdict.UNTESTED

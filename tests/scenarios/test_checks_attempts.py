@@ -34,6 +34,14 @@ def test_an_attempt_without_a_row_is_a_breach(story: Tell, judged: Judge) -> Non
     assert "0 are recorded" in finding.sentence
 
 
+def test_a_connection_that_was_refused_stands_for_no_request(story: Tell, judged: Judge) -> None:
+    """What arrived has a row of its own, beside those of what never arrived."""
+    told = story().whole(1)
+    told.attempts[0] |= {"status": None, "failure": "connect"}
+    finding = judged("attempts-recorded", told)
+    assert finding.verdict is Verdict.BROKEN and "0 are recorded" in finding.sentence
+
+
 def test_a_status_that_nobody_answered_is_a_breach(story: Tell, judged: Judge) -> None:
     """Recorded as a success, answered as an error."""
     told = story().whole(1)

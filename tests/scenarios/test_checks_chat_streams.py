@@ -146,6 +146,19 @@ def test_leaving_reaches_the_backend(policy: str, after_us: int, expected: Verdi
     assert verdict("cancel-reaches-upstream", told) is expected
 
 
+def test_a_stream_that_goes_on_for_ever_is_no_matter_of_its_end() -> None:
+    """It was still going on when everything was read."""
+    told = ChatStory.under(chat={"client_leaves": "abort"})
+    sent = told.asks(1, stream=True)
+    received = told.reaches(1, stream=True)
+    told.leaves(sent)
+    told.tried(1, received)
+    told.noted(1, outcome="left")
+    told.understood(sent, outcome="left")
+    told.tick(60 * SECOND)
+    assert "had left" in breaches("cancel-reaches-upstream", told)
+
+
 def test_no_attempt_begins_after_leaving() -> None:
     """Nobody would hear it."""
     told = ChatStory()

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel
 
 from refgate.config.chat import Cache, Chat, RequestLog
-from scenarios.load import load_text
+from scenarios.model.scenario import Scenario
 from scenarios.reference import Reference
 from scenarios.run import play
 
@@ -165,7 +165,7 @@ def digest(world: str, changes: str) -> str:
         "settle": "2m",
         **shape.get("more", {}),
     }
-    scenario = load_text(json.dumps(told))
+    scenario = Scenario.model_validate(told, by_alias=True)
     return play(scenario, 3, gateway=Reference(), judged=False).digest
 
 

@@ -155,6 +155,15 @@ def test_whoever_the_gateway_calls_is_there_and_nobody_else():
     ]
 
 
+def test_hosts_are_those_of_the_world():
+    """A configuration that was written for the real ones reaches nobody here."""
+    real = CONFIG.replace("rh: {}", "rh: {base_url: 'https://www.runninghub.cn/v2'}")
+    assert problems(GOOD.replace(CONFIG, real)) == [
+        "f.yaml:2: gateway.config: the base_url of providers.rh is https://www.runninghub.cn/v2, and here "
+        "its host is rh.test (did you mean http://rh.test?)"
+    ]
+
+
 def test_accounts_are_those_that_callers_have():
     """A stranger is turned away in every run, and is charged nothing in every run."""
     rich = GOOD.replace("callers:", "billing: {accounts: {alice: {}}}, callers:")
@@ -279,3 +288,14 @@ def test_a_file_that_cannot_be_read(tmp_path: Path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadScenario, match="cannot be read"):
         load(path)
+
+
+def test_a_model_that_nobody_serves_is_told():
+    """By its name or by another one of its."""
+    config = "{backends: {rh: {}}, callers: {alice: {}}, models: {small: {aliases: [tiny]}}}"
+    chat = GOOD.replace(CONFIG, config).replace("runninghub", "openai")
+    ask = chat.replace("send: task, provider: rh", "send: chat, model: MODEL")
+    assert load_text(ask.replace("MODEL", "tiny")).traffic[0].account == "alice"
+    assert problems(ask.replace("MODEL", "smal")) == [
+        "f.yaml:6: traffic.0.model: the gateway's configuration serves no model smal (did you mean small?)"
+    ]
