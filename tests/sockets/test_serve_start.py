@@ -84,9 +84,10 @@ def test_the_files_that_calls_need_are_asked_for(tmp_path: Path, hard: int, allo
     assert process.stderr is not None
     events: dict[str, dict[str, object]] = {}
     for line in process.stderr:
-        events[json.loads(line)["event"]] = json.loads(line)
-        if "listening" in events:
-            process.terminate()
+        event = json.loads(line)
+        events[event["event"]] = event
+        if event["event"] == "listening":
+            process.terminate()  # once: a signal that comes after the stop would end the process in its own way
     process.stderr.close()
     assert process.wait(20) == 0 and list(events)[-1] == "stopped"
     told = events.get("few-files", {})
