@@ -87,7 +87,7 @@ def test_the_files_that_calls_need_are_asked_for(tmp_path: Path, hard: int, allo
         event = json.loads(line)
         events[event["event"]] = event
         if event["event"] == "listening":
-            process.terminate()  # once: a signal that comes after the stop would end the process in its own way
+            process.terminate()  # once: after the stop a signal would end the process its own way
     process.stderr.close()
     assert process.wait(20) == 0 and list(events)[-1] == "stopped"
     told = events.get("few-files", {})
