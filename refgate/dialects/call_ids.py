@@ -18,7 +18,8 @@ def join(call_id: str, signature: str | None) -> str:
     """The id as the caller sees it: letters, digits, `_` and `-` only, as strict providers want."""
     if signature is None:
         return call_id
-    return call_id + _MARK + base64.urlsafe_b64encode(signature.encode()).decode().rstrip("=")
+    coded = base64.urlsafe_b64encode(signature.encode("utf-8", "surrogatepass"))  # it is theirs: any letters
+    return call_id + _MARK + coded.decode().rstrip("=")
 
 
 def split(shown: str) -> tuple[str, str | None]:
@@ -27,7 +28,8 @@ def split(shown: str) -> tuple[str, str | None]:
     if not mark:
         return shown, None
     try:
-        signature = base64.b64decode(coded + "=" * (-len(coded) % 4), altchars=b"-_", validate=True).decode()
+        plain = base64.b64decode(coded + "=" * (-len(coded) % 4), altchars=b"-_", validate=True)
+        signature = plain.decode("utf-8", "surrogatepass")
     except (binascii.Error, ValueError):
         return shown, None
     return call_id, signature

@@ -10,6 +10,7 @@ import pytest
 from refgate.dialects import call_ids
 from refgate.dialects.canonical import Malformed, Protocol, Untranslatable
 from refgate.dialects.carriage import FIELDS, table
+from refgate.dialects.gemini.signatures import cover, uncover
 from refgate.dialects.json_text import parse_object
 from refgate.dialects.registry import provider_path, read_request, write_request
 
@@ -366,6 +367,13 @@ def test_a_calls_signature_comes_back_to_the_provider_that_made_it() -> None:
     assert claude[1]["content"][0]["id"] == claude[2]["content"][0]["tool_use_id"] == "gen_c1_0"
     for odd in ("call_1", "a__sig__!", "a__sig__"):
         assert call_ids.split(odd)[0] in (odd, "a")
+
+
+@pytest.mark.parametrize("odd", ["half \ud83d", "\x00", "ü"])
+def test_a_mark_of_any_letters_comes_back(odd: str) -> None:
+    """JSON may hold half a letter; what a provider signed with is told to the caller all the same."""
+    assert call_ids.split(call_ids.join("c", odd)) == ("c", odd)
+    assert uncover(cover(odd, None)) == (odd, None) and uncover(cover(None, odd)) == (None, odd)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ _REDACTED = b"refgate/redacted:"
 def cover(signature: str | None, redacted: str | None) -> str:
     """The `thoughtSignature` that stands for another provider's."""
     kind, text = (_REDACTED, redacted) if redacted is not None else (_SIGNED, signature or "")
-    return base64.b64encode(kind + text.encode()).decode()
+    return base64.b64encode(kind + text.encode("utf-8", "surrogatepass")).decode()
 
 
 def uncover(mark: str) -> tuple[str | None, str | None]:
@@ -26,9 +26,9 @@ def uncover(mark: str) -> tuple[str | None, str | None]:
     try:
         plain = base64.b64decode(standard(mark), validate=True)
         if plain.startswith(_SIGNED):
-            return plain.removeprefix(_SIGNED).decode(), None
+            return plain.removeprefix(_SIGNED).decode("utf-8", "surrogatepass"), None
         if plain.startswith(_REDACTED):
-            return None, plain.removeprefix(_REDACTED).decode()
+            return None, plain.removeprefix(_REDACTED).decode("utf-8", "surrogatepass")
     except (binascii.Error, ValueError):
         pass  # no base64 text: nothing that was made here
     return None, None
