@@ -155,8 +155,10 @@ def _against_the_gateway(scenario: Scenario) -> Iterator[_Told]:
     models = _models(config)
     for index, block in enumerate(scenario.traffic):
         if isinstance(block, ChatTraffic) and block.model not in models:
-            message = f"the gateway's configuration serves no model {block.model}"
-            yield ("traffic", index, "model"), message, nearest(block.model, models)
+            meant = nearest(block.model, models)
+            if meant is not None:  # else it is asked for because nobody serves it
+                message = f"the gateway's configuration serves no model {block.model}"
+                yield ("traffic", index, "model"), message, meant
         also = block.poll.also_by if isinstance(block, TaskTraffic) and block.poll is not None else ()
         named: list[tuple[Keys, str | None]] = [(("traffic", index, "account"), block.account)]
         named += [(("traffic", index, "poll", "also_by", at), name) for at, name in enumerate(also)]

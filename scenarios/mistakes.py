@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from scenarios.model.scenario import MISNAMED, schema
+from scenarios.model.scenario import PLACED, schema
 from scenarios.yamlish import Path as Keys
 from scenarios.yamlish import Places
 
@@ -110,7 +110,7 @@ def _told(error: ErrorDetails, keys: Keys, data: Any) -> Iterator[tuple[Keys, st
 
 def _keys(loc: tuple[str | int, ...], data: Any, kind: str) -> Keys:
     """The place in the file: what pydantic adds for the branches of a union is left out."""
-    if kind == MISNAMED:
+    if kind == PLACED:
         return loc
     keys: list[str | int] = []
     here = data

@@ -22,7 +22,7 @@ from scenarios.clients.chats import prepare
 from scenarios.declared.gateway import Declared
 from scenarios.expect import Expectation, expectations
 from scenarios.history import Calm, Ended, History, Sent
-from scenarios.model.scenario import Fault, Scenario
+from scenarios.model.scenario import DAYS_MAX, Fault, Scenario
 from scenarios.sound import sound
 from scenarios.world.database import kept
 from scenarios.world.doors import Gateway
@@ -41,7 +41,8 @@ _LOG_S = 10.0  # what a log of requests may take to be written
 DETERMINISTIC = "deterministic"
 """The check that takes two runs: judged by whoever plays both."""
 
-_TIME_SPARE_US = 24 * 3_600_000_000
+_DAY_US = 24 * 3_600_000_000
+_TIME_SPARE_US = 7 * _DAY_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +245,7 @@ async def _probe(world: World) -> None:
 
 def _time_max_us(scenario: Scenario) -> int:
     """A ceiling far above what the scenario can take by its own bounds."""
-    return 3 * scenario.settle + 30 * _TIME_SPARE_US
+    return 3 * scenario.settle + DAYS_MAX * _DAY_US + _TIME_SPARE_US
 
 
 def _memory() -> str | None:

@@ -41,7 +41,8 @@ from scenarios.units import Amount, ClaimText, CountText
 from scenarios.yamlish import write
 
 __all__ = [
-    "MISNAMED",
+    "DAYS_MAX",
+    "PLACED",
     "Again",
     "BillingPart",
     "Blackholed",
@@ -79,8 +80,13 @@ __all__ = [
     "to_yaml",
 ]
 
-MISNAMED = "misnamed"
+PLACED = "placed"
 """The kind of error whose place is the one in the file, and not in the models."""
+
+DAYS_MAX = 28
+"""How long traffic, acts and faults may last: a run has a ceiling in virtual time."""
+
+_LAST_US = DAYS_MAX * 24 * 60 * MINUTE_US
 
 # --- who is there ---------------------------------------------------------------------------------
 
@@ -195,6 +201,7 @@ class Scenario(Part):
     @model_validator(mode="after")
     def _names_agree(self) -> Scenario:
         wrong = [*self._in_providers(), *self._in_traffic(), *self._in_links(), *self._in_faults()]
+        wrong += self._in_time()
         if wrong:
             raise ValidationError.from_exception_data("Scenario", wrong)
         return self
@@ -234,11 +241,29 @@ class Scenario(Part):
                 if name is not None and name not in self._replicas:
                     yield _misnamed(("faults", index, field), name, "is no replica here", self._replicas)
 
+    def _in_time(self) -> Iterator[InitErrorDetails]:
+        ends: list[tuple[tuple[str | int, ...], int | None]] = []
+        for index, block in enumerate(self.traffic):
+            lasts = block.times * block.pause if block.lasting is None else block.lasting
+            ends.append((("traffic", index), block.at + block.spread + lasts))
+        for index, link in enumerate(self.links):
+            ends.append((("links", index), link.until))
+        for index, fault in enumerate(self.faults):
+            ends.append((("faults", index), fault.until if isinstance(fault, StoreFault) else fault.at))
+        for name, part in self.providers.items():
+            ends += [(("providers", name, "acts", at), act.until_us) for at, act in enumerate(part.acts)]
+        for at, bill in enumerate(self.billing.acts if self.billing is not None else ()):
+            ends.append((("billing", "acts", at), bill.until_us))
+        for keys, end_us in ends:
+            if end_us is not None and end_us > _LAST_US:
+                error = PydanticCustomError(PLACED, "lasts longer than {days} days", {"days": DAYS_MAX})
+                yield InitErrorDetails(type=error, loc=keys, input=None)
+
 
 def _misnamed(keys: tuple[str | int, ...], name: str, why: str, known: Sequence[str]) -> InitErrorDetails:
     """A name that nothing in the scenario has, with its place in the file."""
     there = f": there is {', '.join(known)}" if known else ""
-    error = PydanticCustomError(MISNAMED, "{name} {why}{there}", {"name": name, "why": why, "there": there})
+    error = PydanticCustomError(PLACED, "{name} {why}{there}", {"name": name, "why": why, "there": there})
     return InitErrorDetails(type=error, loc=keys, input=name)
 
 

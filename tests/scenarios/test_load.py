@@ -197,6 +197,21 @@ def test_names_within_the_file_are_told_where_they_stand():
     assert told[0] == "f.yaml:4: providers.gateway-0: gateway-0 is the name of another end"
 
 
+def test_what_lasts_too_long_is_told():
+    """A run has a ceiling, and who meets it would be taken for a gateway that never ends."""
+    told = problems(
+        GOOD.replace("account: alice", "account: alice, times: 3, pause: 300h").replace(
+            "runninghub", "runninghub, acts: [{until: 673h, do: {rate_limited: {}}}]"
+        )
+        + "faults:\n  - {crash: gateway-0, at: 672h}\n  - {crash: gateway-0, at: 999h}\n"
+    )
+    assert told == [
+        "f.yaml:4: providers.rh.acts.0: lasts longer than 28 days",
+        "f.yaml:6: traffic.0: lasts longer than 28 days",
+        "f.yaml:9: faults.1: lasts longer than 28 days",
+    ]
+
+
 def test_kinds_are_told_in_the_words_of_files():
     """Not in those of Python."""
     told = problems(
@@ -290,12 +305,13 @@ def test_a_file_that_cannot_be_read(tmp_path: Path):
         load(path)
 
 
-def test_a_model_that_nobody_serves_is_told():
-    """By its name or by another one of its."""
+def test_a_model_that_is_misspelt_is_told():
+    """By its name or by another one of its; what is like none of them is asked for on purpose."""
     config = "{backends: {rh: {}}, callers: {alice: {}}, models: {small: {aliases: [tiny]}}}"
     chat = GOOD.replace(CONFIG, config).replace("runninghub", "openai")
     ask = chat.replace("send: task, provider: rh", "send: chat, model: MODEL")
-    assert load_text(ask.replace("MODEL", "tiny")).traffic[0].account == "alice"
+    for name in ("tiny", "nobody-has-it"):
+        assert load_text(ask.replace("MODEL", name)).traffic[0].account == "alice"
     assert problems(ask.replace("MODEL", "smal")) == [
         "f.yaml:6: traffic.0.model: the gateway's configuration serves no model smal (did you mean small?)"
     ]
