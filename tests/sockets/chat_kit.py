@@ -27,7 +27,8 @@ __all__ = ["ACTS", "Served", "served"]
 VENDORS = {"east": "openai", "rome": "anthropic", "tokyo": "gemini"}
 PLAN = {"words": 4, "first": "1ms", "between": "1ms", "prompt": 10}
 
-# Models that are ill, at the provider that speaks OpenAI's protocol.
+# Models that are ill. Where a stream breaks the gateway must have had time to hand on what came before:
+# words and error that reach it in one read are, rightly, a try that failed unheard.
 ACTS: dict[str, dict[str, Any]] = {
     "limited": {"rate_limited": {"retry_after": "30s"}},
     "broken": {"stream_error": {"after_words": 2, "error": "server"}},
@@ -36,6 +37,7 @@ ACTS: dict[str, dict[str, Any]] = {
     "picky": {"error": {"status": 400, "message": "no such temperature"}},
     "locked": {"error": {"status": 401}},
 }
+_SLOWLY = dict.fromkeys(("broken", "cut"), {"takes": {"between": "150ms"}})
 SECRETS = {
     **{f"{name.upper()}_KEY": f"canary-provider-{name}" for name in VENDORS},
     "ALICE_KEY": "canary-caller-alice",
@@ -149,7 +151,9 @@ def _providers() -> Iterator[dict[str, str]]:
                     journal=Journal(),
                     clock=lambda: time.monotonic_ns() // 1000,
                     script=Script.for_chat(
-                        {"match": {"model": model}, "do": do} for model, do in ACTS.items()
+                        {"match": {"model": model}, "do": do}
+                        for acts in (ACTS, _SLOWLY)
+                        for model, do in acts.items()
                     ),
                     plan=ChatPlan.model_validate(PLAN),
                 )
