@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, Protocol, get_type_hints
 
 __all__ = ["DebugRow", "LogStore", "RequestRow", "Row", "is_debug", "packed", "unpacked", "values_of"]
 
@@ -51,6 +51,7 @@ Row = RequestRow | DebugRow
 
 _KINDS: dict[str, type[RequestRow] | type[DebugRow]] = {"request": RequestRow, "debug": DebugRow}
 _NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in (RequestRow, DebugRow)}
+_TYPES = {kind: tuple(get_type_hints(kind).values()) for kind in (RequestRow, DebugRow)}
 _VALUES = {kind: attrgetter(*names) for kind, names in _NAMES.items()}
 _DEBUG = b'["debug",'
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
@@ -84,9 +85,11 @@ def is_debug(record: bytes) -> bool:
 
 
 def unpacked(record: bytes) -> Row | None:
-    """None for what is no row, as another version may have left it."""
+    """None for what is no row that a store could take, as another version may have left it."""
     try:
         word, *values = json.loads(record)
-        return _KINDS[word](*values)
+        row = _KINDS[word](*values)
+        fits = all(isinstance(value, kind) for value, kind in zip(values, _TYPES[type(row)], strict=True))
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    return row if fits else None

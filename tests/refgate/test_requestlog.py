@@ -357,12 +357,17 @@ def test_records_that_are_no_rows_are_passed_over(tmp_path: Path) -> None:
     """Another version may have left them; they do not stand in the way of those that are."""
 
     async def story(world: World) -> None:
-        world.records += [b"", b"[]", b'["visit", 1]', b'["request", 1]', b"\xff", packed(request_row("c-1"))]
+        world.records += [b"", b"[]", b'["visit", 1]', b'["request", 1]', b"\xff"]
+        world.records += [
+            packed(request_row("c-0", status=None)),
+            packed(request_row("c-0", model=["a", "b"])),
+        ]
+        world.records.append(packed(request_row("c-1")))
         log = world.log()
         log.start()
         await asyncio.sleep(0.1)
         assert world.requests() == ["c-1"] and world.records == []
-        assert [told.count for told in world.told(LogUnreadable)] == [5]
+        assert [told.count for told in world.told(LogUnreadable)] == [7]
         await log.stop(within_us=MINUTE)
 
     played(tmp_path, story)

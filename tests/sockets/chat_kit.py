@@ -37,7 +37,7 @@ ACTS: dict[str, dict[str, Any]] = {
     "picky": {"error": {"status": 400, "message": "no such temperature"}},
     "locked": {"error": {"status": 401}},
 }
-_SLOWLY = dict.fromkeys(("broken", "cut"), {"takes": {"between": "150ms"}})
+_SLOWLY = {model: {"takes": {"between": "150ms"}} for model in ("broken", "cut")}
 SECRETS = {
     **{f"{name.upper()}_KEY": f"canary-provider-{name}" for name in VENDORS},
     "ALICE_KEY": "canary-caller-alice",
