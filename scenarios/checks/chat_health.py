@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from fractions import Fraction
@@ -89,25 +89,33 @@ class Known:
             one.started_us >= since_us and (one.ended_us is None or one.ended_us >= at_us) for one in last
         )
 
-    def learn(self, chat: DeclaredChat, epoch_us: int) -> None:
-        """From the attempts, when all are there."""
+    def learn(self, chat: DeclaredChat, epoch_us: int, *, others: Sequence[Attempt], of_one: bool) -> None:
+        """From the attempts, when all are there; `of_one` where one process surely made them. So it may have
+        made `others`: their failures may have made a row longer, their successes need not have ended it."""
         for attempt in self.attempts:
             if attempt.served and attempt.ended_us is not None:
                 self.served_us.append(attempt.ended_us)
         self.served_us.sort()
-        served = [(one.started_us, _over_us(one, chat)) for one in self.attempts if one.served]
-        # One that was called off tells nothing of the backend.
-        bad = [one for one in self.attempts if not one.served and one.row["failure"] != "left"]
+        served = [(one.started_us, _over_us(one, chat)) for one in self.attempts if one.served and of_one]
+        bad = [(_over_us(one, chat), True, one) for one in self.attempts if _is_bad(one)]
+        bad += [(_over_us(one, chat), False, one) for one in others if _is_bad(one)]
         in_a_row, last_us, free_us = 0, None, 0
-        for over_us, attempt in sorted(((_over_us(one, chat), one) for one in bad), key=lambda one: one[0]):
+        for over_us, own, attempt in sorted(bad, key=lambda one: one[:2]):
             # Only a success of an attempt that began since the last failure surely makes it the first again.
             since = len(served) if last_us is None else bisect_left(served, (last_us,))
             begun = served[since : bisect_left(served, (attempt.started_us,))]
             fresh = any(ended_us < over_us for _, ended_us in begun)  # at one instant either may be first
             in_a_row, last_us = 1 if fresh else in_a_row + 1, over_us
+            if not own:
+                continue
             free_us = max(free_us, over_us + _kept_away_us(attempt, in_a_row, chat, epoch_us))
             self.failed_us.append(over_us)
             self.free_us.append(free_us)
+
+
+def _is_bad(attempt: Attempt) -> bool:
+    """One that was called off tells nothing of the backend."""
+    return not attempt.served and attempt.row["failure"] != "left"
 
 
 def _over_us(attempt: Attempt, chat: DeclaredChat) -> int:
@@ -145,8 +153,9 @@ class Health:
             known = self._of_process.setdefault(key, Known())
             known.attempts.append(attempt)
             known.starts_us.append(attempt.started_us)
-        for known in self._of_process.values():
-            known.learn(chat, declared.epoch_us)
+        for (process, backend), known in self._of_process.items():
+            others = self._maybe_of(process, backend)
+            known.learn(chat, declared.epoch_us, others=others, of_one=process != UNKNOWN)
 
     @classmethod
     def of(cls, history: History, declared: Declared) -> Health:
@@ -169,6 +178,15 @@ class Health:
         for (process, backend), known in self._of_process.items():
             if process != UNKNOWN:
                 yield backend, known
+
+    def _maybe_of(self, process: str, backend: str) -> list[Attempt]:
+        """Attempts that this process may have made besides its own."""
+        return [
+            attempt
+            for (who, at), known in self._of_process.items()
+            if at == backend and who != process and UNKNOWN in (who, process)
+            for attempt in known.attempts
+        ]
 
     def knowing(self, process: str, backend: str) -> Iterator[Known]:
         """What this process knows of the backend, and what nobody knows of whom it is."""

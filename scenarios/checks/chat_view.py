@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from fakes.journal import ActPlayed, Answered, ChatAccepted, ChatEnded, ChatRefused, Received
 from scenarios.checks.chat_parts import Attempt, ChatCall, Said, Work
@@ -156,12 +156,13 @@ class ChatView:
                 by_nonce[call.nonce].append(attempt)
             else:
                 loose[attempt.backend].append(attempt)
+        doubted: set[int] = set()
         for nonce, attempts in by_nonce.items():
             shared = len({one.sent.call for one in self.exchanges_of[nonce]}) > 1
-            _joined(self.works_of.get(nonce, ()), attempts, loose if shared else {})
-        self._bind_loose(loose)
+            doubted |= _joined(self.works_of.get(nonce, ()), attempts, loose if shared else {})
+        self._bind_loose(loose, doubted)
 
-    def _bind_loose(self, loose: dict[str, list[Attempt]]) -> None:
+    def _bind_loose(self, loose: dict[str, list[Attempt]], doubted: Set[int]) -> None:
         """Attempts of calls that no answer named: each to the only request that it can have been."""
         free: dict[str, list[Work]] = defaultdict(list)
         for work in self.works:
@@ -174,7 +175,7 @@ class ChatView:
                 t_us = work.received.t_us
                 near = slice(bisect_right(starts_us, t_us - _ON_ITS_WAY_US), bisect_right(starts_us, t_us))
                 fitting = [n for n in range(near.start, near.stop) if self._fits(attempts[n], work)]
-                if len(fitting) == 1:
+                if len(fitting) == 1 and id(work) not in doubted:
                     of[fitting[0]].append(work)
                 else:
                     for n in fitting:
@@ -214,11 +215,12 @@ class ChatView:
 
 def _joined(
     works: Iterable[Work], attempts: Sequence[Attempt], rivals: Mapping[str, Sequence[Attempt]]
-) -> None:
+) -> set[int]:
     """What a backend received of one question, each to the attempt that it must have been: to the last that
     began before it arrived, was not long over by then, and had its answer. Of several callers with one
     question, whose answers came at about the same time, nobody can tell which was whose; nor where one of
-    `rivals`, attempts of calls that are not known by name, began just then."""
+    `rivals`, attempts of calls that are not known by name, began just then. Answers what is left in doubt."""
+    doubted: set[int] = set()
     waiting: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         waiting[attempt.backend].append(attempt)
@@ -226,6 +228,7 @@ def _joined(
         candidates = waiting.get(work.backend, [])
         t_us = work.received.t_us
         if any(t_us - _ON_ITS_WAY_US <= one.started_us <= t_us for one in rivals.get(work.backend, ())):
+            doubted.add(id(work))
             continue
         fitting = [one for one in candidates if one.started_us <= t_us and not _was_over(one, t_us)]
         if len({one.call_id for one in fitting}) > 1:
@@ -233,12 +236,14 @@ def _joined(
             fitting.sort(key=lambda one: _apart_us(one, work))
         if len(fitting) > 1 and len({one.call_id for one in fitting}) > 1:
             if _apart_us(fitting[1], work) - _apart_us(fitting[0], work) <= _ON_ITS_WAY_US:
+                doubted.add(id(work))
                 continue
             del fitting[1:]
         if fitting:
             attempt = fitting[-1]
             attempt.work, work.attempt = work, attempt
             candidates.remove(attempt)
+    return doubted
 
 
 def _was_over(attempt: Attempt, at_us: int) -> bool:

@@ -50,6 +50,7 @@ def _hope(
     *,
     input_tokens: int,
     output_tokens: int,
+    web_searches: int,
     at_us: int,
     until_us: int,
 ) -> int:
