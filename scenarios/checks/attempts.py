@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import unquote
 
+from fakes.journal import Fact
 from scenarios.checks.chat_attempts import attempts_of_record, refused_unheard, sent_once
 from scenarios.checks.chat_view import is_chat
 from scenarios.checks.finding import Check, Tally, check
@@ -17,7 +18,7 @@ from scenarios.checks.labels import label_in
 from scenarios.checks.parts import Exchange, Row, Served, rows
 from scenarios.checks.view import View
 from scenarios.declared.gateway import Declared
-from scenarios.history import Crashed, History, Observed, Stopped, StoreFaulted
+from scenarios.history import Crashed, Got, History, Observed, Stopped, StoreFaulted
 
 __all__ = ["CHECKS", "Where", "attempts_recorded", "no_double_generation", "refused_reaches_nobody"]
 
@@ -164,13 +165,22 @@ def refused_reaches_nobody(history: History, declared: Declared, tally: Tally) -
         early = exchange.own_code is not None and got.status is not None and got.status < 500
         if is_chat(exchange) and got.status == 400:
             early = exchange.own_code not in _OF_A_BODY
-        if not tally.keeps(got.status == 413 or early or exchange.own_code == "draining"):
+        draining = exchange.own_code == "draining" or _said_by_a_draining_one(exchange, got, history)
+        if not tally.keeps(got.status == 413 or early or draining):
             tally.breach(
                 f"a body of {len(exchange.sent.body)} bytes, over the limit of {declared.request_body_max}, "
                 f"was answered {got.status}",
                 exchange.sent,
                 got,
             )
+
+
+def _said_by_a_draining_one(exchange: Exchange, got: Got, history: History) -> bool:
+    """A chat is told so in its own protocol, which has no word for it, by one that went down afterwards."""
+    if not is_chat(exchange) or (got.status, exchange.own_code) != (503, "overloaded"):
+        return False
+    downs: list[Fact] = [*history.of(Stopped), *history.of(Crashed)]
+    return any(down.at == exchange.sent.to and down.t_us >= got.t_us for down in downs)
 
 
 def _refused(exchange: Exchange) -> bool:
