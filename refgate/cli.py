@@ -234,7 +234,7 @@ Examples:
 def _explore(
     budget: Annotated[str, typer.Option(metavar="T", help="How long at most, as 60s or 5m.")] = "60s",
     examples: Annotated[int, typer.Option(metavar="N", min=1, help="How many at most.")] = 100_000,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The same seed draws the same.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The same seed and jobs draw the same.")] = 0,
     of: Annotated[Literal["tasks", "chat", "all"], typer.Option(help="What is drawn.")] = "all",
     jobs: _Workers = 1,
 ) -> None:
