@@ -1,8 +1,9 @@
 """Plays drawn scenarios by the thousand, over processes, and shrinks what breaks to the smallest.
 
 Batches are of tasks or of chats, and numbered: the same number draws the same scenarios again, in processes
-that have loaded the same code (Hypothesis also draws the constants it finds there). A batch ends at its first failure, which Hypothesis shrinks, once for
-each check that is broken; the others go on. One example in sixteen is played twice and compared line by line.
+that have loaded the same code (Hypothesis also draws the constants it finds there). A batch ends at its first
+failure, which Hypothesis shrinks, once for each check that is broken; the others go on. One example in
+sixteen is played twice and compared line by line.
 """
 
 from __future__ import annotations
