@@ -5,6 +5,7 @@ A reader is fed frames and then ended; it gives events, and exactly one of `Done
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from refgate.dialects.json_text import as_list, loads
@@ -26,7 +27,7 @@ def parsed(frame: Frame) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-class Watch:
+class Watch(ABC):
     """Feed frames, then `end` once. Subclasses say what a frame and the end mean in their protocol."""
 
     def __init__(self) -> None:
@@ -63,14 +64,15 @@ class Watch:
 
     def sentinel(self) -> None:
         """`[DONE]` was seen: the end in one protocol; in the others nothing, though some backends say it."""
+        return
 
+    @abstractmethod
     def read(self, frame: Frame) -> list[Event]:
         """What a frame with data says."""
-        raise NotImplementedError
 
+    @abstractmethod
     def closing(self) -> list[Event]:
         """What the end of the bytes says: one event."""
-        raise NotImplementedError
 
     def broke(self, fault: Fault) -> list[Event]:
         self._ended = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scenarios.checks.chat_parts import ChatCall
-from scenarios.checks.chat_reach import protocol_of
+from scenarios.checks.chat_view import protocol_of
 from scenarios.checks.reading import read_json
 from scenarios.declared.chat import Backend
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from scenarios.checks.chat_parts import ChatCall
-from scenarios.checks.chat_view import ChatView
+from scenarios.checks.chat_view import ChatView, protocol_of
 from scenarios.checks.chat_voices import Voices
 from scenarios.checks.finding import Tally
 from scenarios.checks.parts import Exchange, header
@@ -22,7 +22,6 @@ __all__ = [
     "chat_errors",
     "chat_request_headers",
     "chat_tenants",
-    "protocol_of",
 ]
 
 CHAT_ANSWER_HEADERS = (
@@ -87,20 +86,6 @@ _WHOLE = MappingProxyType(
 """What an answer in one piece must have."""
 
 _OWN_CREDENTIAL = frozenset({401, 402, 403})
-
-
-def protocol_of(exchange: Exchange) -> str:
-    """The protocol of the route that a request was sent to."""
-    path = exchange.sent.path.partition("?")[0]
-    for part, protocol in (
-        ("/chat/completions", "openai_chat"),
-        ("/responses", "openai_responses"),
-        ("/messages", "anthropic"),
-        ("/embeddings", "openai_embeddings"),
-    ):
-        if path.endswith(part):
-            return protocol
-    return "gemini"
 
 
 def chat_request_headers(backend: Backend) -> tuple[str, ...]:

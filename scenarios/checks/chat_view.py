@@ -20,7 +20,7 @@ from scenarios.declared.chat import DeclaredChat
 from scenarios.declared.gateway import Declared
 from scenarios.history import Crashed, Heard, History, LinkChanged, Observed, Stopped, StoreFaulted
 
-__all__ = ["ChatView", "is_chat"]
+__all__ = ["ChatView", "is_chat", "protocol_of"]
 
 _OPS = frozenset({"chat", "embed"})
 _ON_ITS_WAY_US = 120_000  # a request is this long on its way where nothing holds it up
@@ -39,9 +39,10 @@ def is_chat(exchange: Exchange) -> bool:
     return exchange.sent.method == "POST" and exchange.sent.path.startswith(_ROUTES)
 
 
-def _protocol_of(exchange: Exchange) -> str | None:
+def protocol_of(exchange: Exchange) -> str:
+    """The protocol of the route of chat that a request was sent to."""
     path = exchange.sent.path
-    return next((protocol for route, protocol in _PROTOCOLS.items() if path.startswith(route)), None)
+    return next(protocol for route, protocol in _PROTOCOLS.items() if path.startswith(route))
 
 
 class ChatView:
@@ -190,7 +191,7 @@ class ChatView:
         call = self.calls.get(attempt.call_id)
         if call is None or not _had_its_answer(attempt, work):
             return call is None
-        asked = {(one.account, _protocol_of(one)) for one in self.exchanges_of.get(work.nonce or "", ())}
+        asked = {(one.account, protocol_of(one)) for one in self.exchanges_of.get(work.nonce or "", ())}
         taken = work.accepted or work.refused
         model = None if taken is None else taken.model
         return (call.account, call.row["protocol"]) in asked and model in (None, attempt.row["model"])
